@@ -1,0 +1,56 @@
+# Everything runs from .venv; `make demo` and `make test` are all a newcomer needs.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help install demo test lint types format docs validate bench fuzz clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+install: $(STAMP)  ## create .venv with everything that demo and tests use
+
+$(STAMP): pyproject.toml requirements/models.txt requirements/demo.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements/models.txt
+	$(BIN)/python -m pip install --quiet -e '.[dev,hub,models]'
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements/demo.txt
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## real models and tokenizers compared; leaves demo/index.html
+	$(BIN)/python -u -m studies.demo
+
+test: $(STAMP)  ## the tests; the small zoo is trained on the first run
+	$(BIN)/python -m studies.zoo --size test --device cpu --jobs 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q
+
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(STAMP)  ## write again what is generated: schema, help texts
+	$(BIN)/python -m filiation.report.schema
+	$(BIN)/python -m tests.cli.help_blocks
+
+validate: $(STAMP)  ## the full zoo, all tokenizers, public configurations: every calibration figure (long)
+	$(BIN)/python -m studies.tokenizers
+	$(BIN)/python -m studies.architecture
+	$(BIN)/python -m studies.weights --size full --check
+
+bench: $(STAMP)  ## cost on 1B- and 7B-shaped files, and the peers
+	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.peers
+
+fuzz: $(STAMP)  ## ten minutes of coverage-guided fuzzing of the header parsers
+	$(BIN)/python -m pip install --quiet -r requirements/fuzz.txt
+	$(BIN)/python tests/fuzz/fuzz_headers.py --minutes 10
+
+clean:
+	rm -rf .venv .cache build dist demo

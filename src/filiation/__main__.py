@@ -1,0 +1,5 @@
+"""`python -m filiation`."""
+
+from filiation.cli import main
+
+main()

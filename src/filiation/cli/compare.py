@@ -1,0 +1,160 @@
+"""`filiation compare`: everything that the files of two models allow, in one go."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from filiation.cli import files, progress
+from filiation.errors import UsageError
+from filiation.evidence import Examination
+
+EXHIBIT = "a Hugging Face folder, *.safetensors, *.gguf, tokenizer.json, or a hub id org/name@revision"
+
+
+def compare(
+    context: typer.Context,
+    reference: Annotated[
+        str, typer.Argument(metavar="REFERENCE", help=f"The model that may have been taken from: {EXHIBIT}.")
+    ],
+    suspect: Annotated[str, typer.Argument(metavar="SUSPECT", help="The model that may have taken: any of the same.")],
+    control: Annotated[
+        list[str] | None,
+        typer.Option(help="A model of known, unrelated history for the line-up; may be given many times.", metavar="X"),
+    ] = None,
+    only: Annotated[str, typer.Option(help="Run only these examiners, separated by commas.", metavar="NAMES")] = "",
+    lineage: Annotated[
+        list[str] | None,
+        typer.Option(help="Declare the lineage of an exhibit; may be given many times.", metavar="NAME=LINEAGE"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The seed of everything drawn at random; it is recorded.", min=0)] = 0,
+    full: Annotated[
+        bool, typer.Option("--full", help="Examine every layer of the weights, however large the models are.")
+    ] = False,
+    hashing: Annotated[
+        str,
+        typer.Option(
+            "--hash",
+            help="What the digests cover: all bytes, those that were read, or auto: all up to 4 GiB per exhibit.",
+            metavar="auto|all|read",
+        ),
+    ] = "auto",
+    json: Annotated[
+        str | None,
+        typer.Option(help="Write the record as JSON to FILE, or to standard output for '-'.", metavar="FILE"),
+    ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            help="Write the HTML report to FILE. Without it, a terminal session leaves "
+            "filiation-REFERENCE-SUSPECT.html in the current folder.",
+            metavar="FILE",
+        ),
+    ] = None,
+    no_html: Annotated[bool, typer.Option("--no-html", help="Leave no HTML report unasked.")] = False,
+    open_report: Annotated[bool, typer.Option("--open", help="Open the HTML report in the browser.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor table.")] = False,
+) -> None:
+    """Examine what SUSPECT has taken from REFERENCE, from their files.
+
+    Nothing is executed and no model is run. The exit code is 0 when the examination was done, whatever it found.
+
+    Example: filiation compare models/ours models/theirs --control models/other --json record.json
+    """
+    lineages = declared(lineage or [])
+    if no_html and (html or open_report):
+        raise UsageError("--no-html contradicts --html and --open", advice="leave one of them out")
+    if html == files.STANDARD_OUTPUT:
+        raise UsageError("--html needs the name of a file", advice="only --json can go to standard output")
+    files.check_writable(json, "--json")
+    files.check_writable(html, "--html")
+
+    from filiation import investigation
+
+    with progress.shown(quiet) as tell:
+        examination = investigation.compare(
+            reference,
+            suspect,
+            control or [],
+            only=names(only),
+            seed=seed,
+            lineages=lineages,
+            parameters={"weights": {"full": True}} if full else None,
+            hashing=hashing,
+            progress=tell,
+        )
+    report(with_command(examination, context), json, html, no_html=no_html, open_report=open_report, quiet=quiet)
+
+
+def report(
+    examination: Examination, json: str | None, html: str | None, *, no_html: bool, open_report: bool, quiet: bool
+) -> None:
+    """Write and print what was asked for: JSON, HTML, and the table unless standard output belongs to the JSON."""
+    if json is not None:
+        files.write(json, examination.to_json())
+    unasked = sys.stdout.isatty() and not no_html and not quiet
+    target = html
+    if target is None and (open_report or unasked):
+        target = files.unused_name(examination.reference.name, examination.suspect.name, Path.cwd())
+    if target is not None:
+        from filiation.report.html import html as rendered
+
+        files.write(target, rendered(examination).encode())
+    if not quiet:
+        _print(examination, html_at=target or "", to_stderr=json == files.STANDARD_OUTPUT)
+    if target is not None and open_report:
+        webbrowser.open(Path(target).resolve().as_uri())
+
+
+def _print(examination: Examination, *, html_at: str, to_stderr: bool) -> None:
+    from rich.console import Console
+
+    from filiation.report.terminal import print_report
+
+    print_report(examination, Console(stderr=to_stderr), html_at=html_at)
+
+
+def declared(entries: Sequence[str]) -> dict[str, str]:
+    """'NAME=LINEAGE' entries as a mapping. Raises UsageError."""
+    lineages: dict[str, str] = {}
+    for entry in entries:
+        name, sign, lineage = entry.rpartition("=")
+        if not (name and sign and lineage):
+            raise UsageError(f"--lineage {entry} is not NAME=LINEAGE", advice="for instance --lineage theirs=llama-3")
+        if lineages.get(name, lineage) != lineage:
+            raise UsageError(f"two lineages are declared for {name}", advice="declare one lineage per exhibit")
+        lineages[name] = lineage
+    return lineages
+
+
+def names(only: str) -> tuple[str, ...]:
+    """'tokenizer, weights' as names, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in only.split(",") if name.strip()))
+
+
+def with_command(examination: Examination, context: typer.Context) -> Examination:
+    """The record with the command that made it, for whoever wants to make it again."""
+    spoken = " ".join(["filiation", "compare", *(shlex.quote(word) for word in arguments(context))])
+    circumstances = msgspec.structs.replace(examination.circumstances, command=spoken)
+    return msgspec.structs.replace(examination, circumstances=circumstances)
+
+
+def arguments(context: typer.Context) -> list[str]:
+    """The arguments that bear on the result, rebuilt from what was parsed; where the reports go is left out."""
+    given = context.params
+    words = [given["reference"], given["suspect"]]
+    for option in ("control", "lineage"):
+        for value in given[option] or ():
+            words += [f"--{option}", value]
+    if given["only"]:
+        words += ["--only", given["only"]]
+    if given["full"]:
+        words.append("--full")
+    return [*words, "--seed", str(given["seed"])]

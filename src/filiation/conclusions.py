@@ -1,0 +1,122 @@
+"""Findings into conclusions: merged only within one proposition, one alternative and one kind of null.
+
+1. e-values of a group are averaged with equal weights, fixed by the number of tests that were planned; a test that
+   could not be examined enters with e = 1, which is always an e-value. Averages hold under any dependence.
+2. The likelihood ratio is that of the group's most searching examined test (examiners list their tests from the quickest
+   to the most searching): findings on the same two models depend on one another, so their ratios are never multiplied.
+3. What cannot be concluded is said with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from filiation.evidence import (
+    Absent,
+    Characteristic,
+    Conclusion,
+    Finding,
+    Inconclusive,
+    Null,
+    Outcome,
+    Proposition,
+    round_against_accuser,
+)
+from filiation.statistics.likelihood import LineageCounts, likelihood_ratio
+from filiation.statistics.merging import merge_log10_e
+from filiation.statistics.scale import word
+
+EXPLANATIONS = {
+    Proposition.DESIGN: ("a shared public recipe", "the same framework's defaults"),
+    Proposition.TOKENIZER: (
+        "a common public ancestor",
+        "trained on all but the same public text by the same recipe",
+        "exposure through a third party",
+    ),
+    Proposition.WEIGHTS: (
+        "a common public ancestor",
+        "the same initialisation (a default seed)",
+        "the reverse direction: the reference comes from the suspect",
+        "exposure through a third party",
+        "the same recipe and training data",
+    ),
+}
+"""The innocent explanations a conclusion has to answer for; a finding says in `conditional_on` or `companions` which it tested."""
+
+
+def conclude(outcomes: Sequence[Outcome]) -> tuple[Conclusion, ...]:
+    """One conclusion per proposition, alternative and kind of null, in the order of the outcomes."""
+    groups: dict[tuple[Proposition, str, Null], list[Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault((outcome.proposition, outcome.alternative, outcome.null), []).append(outcome)
+    return tuple(_conclusion(key, members) for key, members in groups.items())
+
+
+def _conclusion(key: tuple[Proposition, str, Null], members: Sequence[Outcome]) -> Conclusion:
+    proposition, alternative, null = key
+    findings = [member for member in members if isinstance(member, Finding)]
+    tested = tuple(sorted({test for finding in findings for test in _explanations_tested(finding)}))
+    common: dict[str, Any] = {
+        "proposition": proposition,
+        "alternative": alternative,
+        "null": null,
+        "merged_ids": tuple(finding.id for finding in findings),
+        "explanations_tested": tested,
+        "explanations_untested": tuple(e for e in EXPLANATIONS.get(proposition, ()) if e not in tested),
+    }
+    if not findings:
+        reasons = [member.reason for member in members if isinstance(member, Inconclusive)]
+        return Conclusion(**common, kind="inconclusive", reason=(reasons or [member.reason for member in members])[-1])
+    unexamined = [0.0] * (len(members) - len(findings))
+    log10_e = merge_log10_e([finding.log10_e for finding in findings] + unexamined, [1.0 / len(members)] * len(members))
+    e_value = round_against_accuser(log10_e, accuses_when="large")
+    principal = findings[-1]
+    ratio = likelihood_ratio(
+        principal.log10_p <= principal.power.threshold_log10_p,
+        lineage_counts(principal),
+        null=null,
+        log10_p=principal.log10_p,
+    )
+    if isinstance(ratio, Absent):
+        return Conclusion(**common, kind="inconclusive", reason=ratio.reason, log10_e=e_value)
+    reason = f"likelihood ratio of {principal.test}"
+    if principal.characteristic is Characteristic.CLASS:
+        reason += "; a class characteristic narrows a family down and never identifies"
+    return Conclusion(
+        **common,
+        kind="likelihood ratio",
+        reason=reason,
+        log10_e=e_value,
+        log10_likelihood_ratio=ratio.log10_value,
+        log10_likelihood_ratio_low=ratio.log10_low,
+        log10_likelihood_ratio_high=ratio.log10_high,
+        cap=ratio.cap,
+        word=word(ratio.log10_value),
+    )
+
+
+def lineage_counts(finding: Finding) -> LineageCounts:
+    """What stands behind a finding, by lineage.
+
+    Relations of one lineage are not independent of one another, so the claimed relations are not added up: the relation
+    found least often stands for all.
+    """
+    weakest = min(
+        finding.power.relations,
+        key=lambda power: ((power.detected + 0.5) / (power.lineages + 1), power.lineages),
+        default=None,
+    )
+    return LineageCounts(
+        relatives=weakest.lineages if weakest else 0,
+        relatives_detected=weakest.detected if weakest else 0,
+        strangers=finding.lineages.strangers,
+        strangers_detected=finding.lineages.strangers_exceeding,
+        strangers_exceeding=finding.lineages.strangers_exceeding,
+    )
+
+
+def _explanations_tested(finding: Finding) -> tuple[str, ...]:
+    """A companion whose name is one of the explanations is the test of it."""
+    names = {companion.name for companion in finding.companions}
+    return tuple(e for e in EXPLANATIONS.get(finding.proposition, ()) if e in names)

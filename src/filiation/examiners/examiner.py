@@ -1,0 +1,51 @@
+"""What an examiner is: one module that answers one question, with the functions below. See docs/how-to-add-an-examiner.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from filiation.evidence import Absent, Access, Identity, Observation, Outcome, Relation, Relations, Test
+from filiation.sources.source import Source
+from filiation.statistics.register import Calibration
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share done, from 0 to 1."""
+
+
+def silent(_what: str, _share: float) -> None:
+    """The progress callback that shows nothing."""
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """A source together with what this examiner observed of it, and the parameters the plan gives this examiner."""
+
+    source: Source
+    observation: Observation
+    parameters: dict[str, bool | int | float | str] = {}
+
+
+class Examiner(Protocol):
+    """The names a module in `filiation.examiners` (or behind the entry point of that name) must have."""
+
+    NAME: str
+    VERSION: str
+    QUESTION: str
+    NEEDS: tuple[Access, ...]
+    TESTS: tuple[Test, ...]
+    CLAIMS: tuple[str, ...]
+    ASSUMPTIONS: tuple[str, ...]
+    REFERENCES: tuple[str, ...]
+
+    def observe(self, source: Source, progress: Progress = silent) -> Observation | Absent:
+        """Record one model; `Absent` says why it cannot be examined."""
+
+    def relate(self, first: Subject, second: Subject, seed: int, progress: Progress = silent) -> Relation | Absent:
+        """Record two models; `first` stands in the reference's role."""
+
+    def judge(
+        self, relations: Relations, controls: tuple[Identity, ...], calibration: Calibration
+    ) -> tuple[Outcome, ...]:
+        """One outcome per test, from the records alone: pure, no files, no clock, no randomness of its own."""

@@ -1,0 +1,255 @@
+"""The whole examination, top to bottom. Start reading here.
+
+    1. Open the exhibits.                              sources
+    2. Observe each model, once per examiner.          examiners, `observe`
+    3. Relate the suspect, and the controls, to the reference.   examiners, `relate`
+    4. Judge from the recorded relations alone.        examiners, `judge`
+    5. Conclude per proposition, alternative and kind of null.
+
+Steps 4 and 5 need no model: `judge_again` repeats them from a stored record, on any machine, to the same bytes.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from filiation import __version__
+from filiation.conclusions import conclude
+from filiation.errors import RecordError, UsageError
+from filiation.evidence import (
+    SCHEMA_VERSION,
+    Absent,
+    Circumstances,
+    Examination,
+    Identity,
+    NotExamined,
+    Observation,
+    Outcome,
+    Relation,
+    Relations,
+    Software,
+)
+from filiation.examiners.catalogue import calibration, chosen
+from filiation.examiners.examiner import Examiner, Progress, Subject, silent
+from filiation.sources.open import open_source
+from filiation.sources.source import Source
+
+HASHING = {"auto": None, "all": True, "read": False}
+"""What the identities cover: every byte up to a size limit, every byte, or what the examiners read."""
+
+Parameters = Mapping[str, Mapping[str, bool | int | float | str]]
+
+
+def compare(
+    reference: str | Path | Source,
+    suspect: str | Path | Source,
+    controls: Sequence[str | Path | Source] = (),
+    *,
+    only: Sequence[str] = (),
+    seed: int = 0,
+    lineages: Mapping[str, str] | None = None,
+    parameters: Parameters | None = None,
+    hashing: str = "auto",
+    progress: Progress = silent,
+) -> Examination:
+    """Examine what the suspect has taken from the reference, as far as the exhibits allow.
+
+    `controls` are models of known, unrelated history; `lineages` declares lineage ids by exhibit name or location;
+    `only` names examiners; `parameters` overrides an examiner's PARAMETERS; `hashing` is a key of HASHING.
+    Raises FiliationError.
+    """
+    started = time.monotonic()
+    if hashing not in HASHING:
+        raise UsageError(f"hashing cannot be {hashing!r}", advice=f"give one of {', '.join(HASHING)}")
+    sources = _open([reference, suspect, *controls], lineages or {})
+    examiners = chosen(tuple(only))
+    _check_parameters(parameters or {})
+    observations: list[Observation] = []
+    relations: dict[str, Relations] = {}
+    outcomes: list[Outcome] = []
+    for examiner in examiners:
+        settings = dict((parameters or {}).get(examiner.NAME, {}))
+        subjects = _observe(examiner, sources, settings, progress)
+        observations += [subject.observation for subject in subjects if isinstance(subject, Subject)]
+        related = _relate(examiner, subjects, seed, progress)
+        if isinstance(related, Absent):
+            outcomes += not_examined(examiner, sources[0].name, sources[1].name, related.reason)
+        else:
+            relations[examiner.NAME] = related
+    identities = tuple(source.identity(HASHING[hashing], progress) for source in sources)
+    outcomes += _judge(relations, identities[2:], examiners)
+    return Examination(
+        schema_version=SCHEMA_VERSION,
+        reference=identities[0],
+        suspect=identities[1],
+        controls=identities[2:],
+        software=software(),
+        seed=seed,
+        observations=tuple(observations),
+        relations=relations,
+        outcomes=_in_order(outcomes, examiners),
+        conclusions=conclude(_in_order(outcomes, examiners)),
+        circumstances=Circumstances(
+            made=datetime.now(UTC).isoformat(timespec="seconds"),
+            elapsed_seconds=round(time.monotonic() - started, 1),
+            locations={source.name: source.location for source in sources},
+        ),
+    )
+
+
+def judge_again(examination: Examination) -> Examination:
+    """Outcomes and conclusions anew from the recorded relations: no model, no key, no network.
+
+    What could not be examined stays as recorded. The digest is the same unless the record or the register was changed.
+    Raises RecordError where an examiner of the record is not installed.
+    """
+    examiners = chosen(())
+    unknown = set(examination.relations) - {examiner.NAME for examiner in examiners}
+    if unknown:
+        raise RecordError(
+            f"the record rests on examiners that are not installed: {', '.join(sorted(unknown))}",
+            advice="install the package that adds them: without it their outcomes cannot be judged again",
+        )
+    kept = [
+        outcome
+        for outcome in examination.outcomes
+        if isinstance(outcome, NotExamined) and outcome.examiner not in examination.relations
+    ]
+    outcomes = _in_order([*kept, *_judge(examination.relations, examination.controls, examiners)], examiners)
+    return msgspec.structs.replace(examination, outcomes=outcomes, conclusions=conclude(outcomes))
+
+
+def _open(exhibits: Sequence[str | Path | Source], lineages: Mapping[str, str]) -> list[Source]:
+    """Open every exhibit; two exhibits of one name are told apart by a number, because records speak of names."""
+    sources: list[Source] = []
+    used = set(lineages)
+    for exhibit in exhibits:
+        if not isinstance(exhibit, str | Path):
+            sources.append(exhibit)
+            continue
+        opened = open_source(exhibit)
+        taken = [source.name for source in sources]
+        number = 2
+        name = opened.name
+        while name in taken:
+            name, number = f"{opened.name} ({number})", number + 1
+        lineage = lineages.get(str(exhibit)) or lineages.get(name) or ""
+        used -= {str(exhibit), name}
+        sources.append(open_source(exhibit, name=name, lineage_id=lineage))
+    if used:
+        raise UsageError(
+            f"a lineage was declared for {', '.join(sorted(used))}, which is no exhibit",
+            advice=f"the exhibits are {', '.join(source.name for source in sources)}",
+        )
+    return sources
+
+
+def _check_parameters(parameters: Parameters) -> None:
+    """A misspelt parameter would leave a plan unfulfilled without a word."""
+    known = {examiner.NAME: getattr(examiner, "PARAMETERS", {}) for examiner in chosen(())}
+    wrong = [
+        f"{name}.{parameter}"
+        for name, settings in parameters.items()
+        for parameter in settings or ("",)
+        if parameter not in known.get(name, ())
+    ]
+    if wrong:
+        raise UsageError(
+            f"there is no parameter {', '.join(wrong)}",
+            advice="; ".join(f"{name}: {', '.join(settings) or 'none'}" for name, settings in known.items()),
+        )
+
+
+def _observe(
+    examiner: Examiner, sources: Sequence[Source], settings: dict[str, bool | int | float | str], progress: Progress
+) -> list[Subject | Absent]:
+    subjects: list[Subject | Absent] = []
+    for source in sources:
+        progress(f"{examiner.NAME}: observing {source.name}", 0.0)
+        seen = examiner.observe(source, progress)
+        if isinstance(seen, Absent):
+            subjects.append(Absent(reason=f"{source.name}: {seen.reason}"))
+        else:
+            subjects.append(Subject(source=source, observation=seen, parameters=settings))
+    return subjects
+
+
+def _relate(
+    examiner: Examiner, subjects: Sequence[Subject | Absent], seed: int, progress: Progress
+) -> Relations | Absent:
+    """Reference by suspect, reference by each control, each control by the suspect; a control that cannot is left out."""
+    reference, suspect, *controls = subjects
+    for subject in (reference, suspect):
+        if isinstance(subject, Absent):
+            return subject
+    assert isinstance(reference, Subject)
+    assert isinstance(suspect, Subject)
+
+    def relate(first: Subject, second: Subject) -> Relation | Absent:
+        names = f"{first.observation.exhibit} | {second.observation.exhibit}"
+        return examiner.relate(first, second, seed, lambda what, share: progress(f"{names}: {what}", share))
+
+    pair = relate(reference, suspect)
+    if isinstance(pair, Absent):
+        return pair
+    able = [control for control in controls if isinstance(control, Subject)]
+    by_reference = [relate(reference, control) for control in able]
+    by_suspect = [relate(control, suspect) for control in able]
+    return Relations(
+        pair=pair,
+        reference_by_control=tuple(related for related in by_reference if isinstance(related, Relation)),
+        control_by_suspect=tuple(related for related in by_suspect if isinstance(related, Relation)),
+    )
+
+
+def _judge(
+    relations: Mapping[str, Relations], controls: tuple[Identity, ...], examiners: Sequence[Examiner]
+) -> list[Outcome]:
+    return [
+        outcome
+        for examiner in examiners
+        if examiner.NAME in relations
+        for outcome in examiner.judge(relations[examiner.NAME], controls, calibration(examiner))
+    ]
+
+
+def not_examined(examiner: Examiner, reference: str, suspect: str, reason: str) -> tuple[NotExamined, ...]:
+    """One outcome per test of an examiner that had nothing to work with."""
+    return tuple(
+        NotExamined(
+            id=f"{test.id}:{reference}|{suspect}",
+            examiner=examiner.NAME,
+            examiner_version=examiner.VERSION,
+            test=test.id,
+            proposition=test.proposition,
+            alternative=test.alternative,
+            relation_class=test.relation_class,
+            characteristic=test.characteristic,
+            null=test.null,
+            reason=reason,
+        )
+        for test in examiner.TESTS
+    )
+
+
+def _in_order(outcomes: Sequence[Outcome], examiners: Sequence[Examiner]) -> tuple[Outcome, ...]:
+    """In the order in which the examiners declare their tests, so that equal records have equal bytes."""
+    place = {test.id: at for at, test in enumerate(test for examiner in examiners for test in examiner.TESTS)}
+    return tuple(sorted(outcomes, key=lambda outcome: (place.get(outcome.test, len(place)), outcome.id)))
+
+
+def software() -> Software:
+    """Versions that can move a figure."""
+    return Software(
+        name="filiation",
+        version=__version__,
+        python=platform.python_version(),
+        libraries={name: metadata.version(name) for name in ("numpy", "scipy", "gguf", "ml_dtypes")},
+    )

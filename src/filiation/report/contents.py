@@ -1,0 +1,283 @@
+"""What a report tells, and in which order: an examination rearranged by proposition, with the data of each picture.
+
+Pure: nothing is computed that is not in the record, and nothing of the record is judged again. What examiners left for
+pictures in the content of their relations is read leniently: a record may come from the other side, so a map that is
+not what it should be is left out and said to be, never guessed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from filiation.evidence import (
+    Component,
+    Conclusion,
+    Examination,
+    Finding,
+    Identity,
+    Inconclusive,
+    Null,
+    Outcome,
+    Proposition,
+    Relation,
+    Relations,
+)
+
+MOST_POINTS = 2000
+"""Points drawn in an order plot; more would not be seen, and would weigh on the file."""
+
+MOST_LAYERS = 200
+"""Layers per side of a map; no decoder comes near it, so more is a broken or hostile record."""
+
+
+# ---------------------------------------------------------------------------------------------------- pictures' content
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """How often something was seen in how many opportunities."""
+
+    count: int
+    opportunities: int
+
+    @property
+    def share(self) -> float:
+        return self.count / self.opportunities if self.opportunities > 0 else 0.0
+
+
+class LayerMap(msgspec.Struct, frozen=True):
+    """Coincidences of every layer of the first model with every layer of the second, [first][second]."""
+
+    first_layers: int
+    second_layers: int
+    counts: list[list[int]]
+    opportunities: list[list[int]]
+
+    def problem(self) -> str:
+        """What is wrong with the map, or an empty string."""
+        if not (0 < self.first_layers <= MOST_LAYERS and 0 < self.second_layers <= MOST_LAYERS):
+            return f"it claims {self.first_layers} by {self.second_layers} layers"
+        for name, table in (("counts", self.counts), ("opportunities", self.opportunities)):
+            if len(table) != self.first_layers or any(len(row) != self.second_layers for row in table):
+                return f"its {name} do not fit {self.first_layers} by {self.second_layers} layers"
+        pairs = (pair for c, o in zip(self.counts, self.opportunities, strict=True) for pair in zip(c, o, strict=True))
+        if any(not 0 <= count <= opportunities for count, opportunities in pairs):
+            return "a count lies outside its opportunities"
+        return ""
+
+    def tally(self, first: int, second: int) -> Tally:
+        return Tally(self.counts[first][second], self.opportunities[first][second])
+
+
+class OrderPlot(msgspec.Struct, frozen=True):
+    """Shared tokens as points: rank in the reference, rank in the suspect."""
+
+    points: list[tuple[float, float]]
+
+    def problem(self) -> str:
+        return "a rank is negative" if any(min(point) < 0 for point in self.points) else ""
+
+    def thinned(self) -> OrderPlot:
+        """At most `MOST_POINTS` of the points, evenly taken."""
+        step = -(-len(self.points) // MOST_POINTS)
+        return OrderPlot(self.points[::step])
+
+
+@dataclass(frozen=True)
+class LineUpRow:
+    """One model in the line-up, examined against the reference. `role`: 'suspect' or 'control'."""
+
+    name: str
+    role: str
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class LineUp:
+    """The suspect among the controls, on one test."""
+
+    test: str
+    rows: tuple[LineUpRow, ...]
+    chance: float | None
+
+
+# ------------------------------------------------------------------------------------------------------------- sections
+
+
+@dataclass(frozen=True)
+class OutcomeSection:
+    """One outcome with what belongs beside it; `conclusion` only where the outcome is its principal finding."""
+
+    outcome: Outcome
+    conclusion: Conclusion | None
+    entered: Conclusion | None
+    line_up: LineUp | None
+    layers: tuple[Component, ...]
+    other_components: tuple[Component, ...]
+
+    @property
+    def parts_have_p(self) -> bool:
+        return any(part.log10_p is not None for part in self.other_components)
+
+    @property
+    def kind(self) -> str:
+        return kind(self.outcome)
+
+
+@dataclass(frozen=True)
+class PropositionSection:
+    """One proposition: its conclusions, then every outcome, then the pictures of the pair."""
+
+    proposition: Proposition
+    conclusions: tuple[Conclusion, ...]
+    outcomes: tuple[OutcomeSection, ...]
+    layer_map: LayerMap | None = None
+    order_plot: OrderPlot | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> tuple[OutcomeSection, ...]:
+        """Findings, those that carry a likelihood ratio first."""
+        found = [section for section in self.outcomes if section.kind == "finding"]
+        return tuple(sorted(found, key=lambda section: section.conclusion is None))
+
+    @property
+    def other_limitations(self) -> tuple[str, ...]:
+        """Limitations of what was examined without a finding, each once."""
+        unknown = [section.outcome for section in self.outcomes if isinstance(section.outcome, Inconclusive)]
+        return tuple(dict.fromkeys(limit for outcome in unknown for limit in outcome.limitations))
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A whole report."""
+
+    examination: Examination
+    propositions: tuple[PropositionSection, ...]
+    digest: str
+    not_examined: tuple[Outcome, ...] = field(default=())
+
+    @property
+    def exhibits(self) -> tuple[tuple[str, Identity], ...]:
+        """Every model with its role, reference and suspect first."""
+        record = self.examination
+        controls = (("control", control) for control in record.controls)
+        return (("reference", record.reference), ("suspect", record.suspect), *controls)
+
+
+def kind(outcome: Outcome) -> str:
+    """'finding', 'inconclusive' or 'not_examined', as in the record."""
+    tag = outcome.__struct_config__.tag
+    return str(tag)
+
+
+def contents(examination: Examination) -> Contents:
+    """Rearrange a record for its readers: propositions in their fixed order, those nobody asked about left out."""
+    asked = {outcome.proposition for outcome in examination.outcomes}
+    asked |= {conclusion.proposition for conclusion in examination.conclusions}
+    return Contents(
+        examination=examination,
+        propositions=tuple(_proposition(examination, word) for word in Proposition if word in asked),
+        digest=examination.digest,
+        not_examined=tuple(outcome for outcome in examination.outcomes if not isinstance(outcome, Finding)),
+    )
+
+
+def conclusion_entered(outcome: Outcome, conclusions: tuple[Conclusion, ...]) -> Conclusion | None:
+    """The conclusion that an outcome was merged into, if any."""
+    return next((conclusion for conclusion in conclusions if outcome.id in conclusion.merged_ids), None)
+
+
+def conclusion_carried(outcome: Outcome, conclusions: tuple[Conclusion, ...]) -> Conclusion | None:
+    """The conclusion whose likelihood ratio is this outcome's: its last merged finding, the most searching one."""
+    entered = conclusion_entered(outcome, conclusions)
+    return entered if entered is not None and entered.merged_ids[-1] == outcome.id else None
+
+
+def relation_of(conclusion: Conclusion, outcomes: tuple[Outcome, ...]) -> str:
+    """The named relation of a conclusion: the relation class of its principal finding."""
+    named = [outcome.relation_class for outcome in outcomes if outcome.id in conclusion.merged_ids[-1:]]
+    return named[0] if named else "the relation"
+
+
+def _proposition(examination: Examination, proposition: Proposition) -> PropositionSection:
+    outcomes = tuple(outcome for outcome in examination.outcomes if outcome.proposition is proposition)
+    remarks: list[str] = []
+    examiners = tuple(dict.fromkeys(outcome.examiner for outcome in outcomes))
+    pairs = [examination.relations[name].pair for name in examiners if name in examination.relations]
+    return PropositionSection(
+        proposition=proposition,
+        conclusions=tuple(c for c in examination.conclusions if c.proposition is proposition),
+        outcomes=tuple(_outcome(examination, outcome) for outcome in outcomes),
+        layer_map=_first(pairs, "layer_map", LayerMap, remarks),
+        order_plot=_first(pairs, "order_plot", OrderPlot, remarks),
+        remarks=tuple(remarks),
+    )
+
+
+def _outcome(examination: Examination, outcome: Outcome) -> OutcomeSection:
+    components: tuple[Component, ...] = getattr(outcome, "components", ())
+    layers = tuple(part for part in components if part.kind == "layer" and part.opportunities > 0)
+    relations = examination.relations.get(outcome.examiner)
+    return OutcomeSection(
+        outcome=outcome,
+        conclusion=conclusion_carried(outcome, examination.conclusions),
+        entered=conclusion_entered(outcome, examination.conclusions),
+        line_up=_line_up(examination, outcome, relations) if relations is not None else None,
+        layers=layers if len(layers) > 1 else (),
+        other_components=tuple(part for part in components if len(layers) == 1 or part not in layers),
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- pictures' reading
+
+Picture = TypeVar("Picture", LayerMap, OrderPlot)
+
+
+def _first(pairs: list[Relation], key: str, shape: type[Picture], remarks: list[str]) -> Picture | None:
+    """The first picture of that name that is what it should be; what was left out goes to `remarks`."""
+    for pair in pairs:
+        if pair.content.get(key) is None:
+            continue
+        try:
+            picture = msgspec.convert(pair.content[key], shape)
+        except msgspec.ValidationError as error:
+            remarks.append(f"the record's {key} could not be drawn: {error}")
+            continue
+        if not (problem := picture.problem()):
+            return None if isinstance(picture, OrderPlot) and not picture.points else picture
+        remarks.append(f"the record's {key} could not be drawn: {problem}")
+    return None
+
+
+def tally(content: Mapping[str, Any], test: str) -> Tally | None:
+    """What a relation's `summary` says of one test, or None where it says nothing usable."""
+    summary = content.get("summary")
+    if not isinstance(summary, Mapping) or test not in summary:
+        return None
+    try:
+        entry = msgspec.convert(summary[test], Tally)
+    except msgspec.ValidationError:
+        return None
+    return entry if 0 <= entry.count <= entry.opportunities and entry.opportunities > 0 else None
+
+
+def _line_up(examination: Examination, outcome: Outcome, relations: Relations) -> LineUp | None:
+    suspect = tally(relations.pair.content, outcome.test)
+    if suspect is None:
+        return None
+    rows = [LineUpRow(examination.suspect.name, "suspect", suspect)]
+    for relation in relations.reference_by_control:
+        control = tally(relation.content, outcome.test)
+        if control is not None:
+            rows.append(LineUpRow(relation.second, "control", control))
+    rows.sort(key=lambda row: -row.tally.share)
+    return LineUp(outcome.test, tuple(rows), _chance_on_the_axis(outcome))
+
+
+def _chance_on_the_axis(outcome: Outcome) -> float | None:
+    """Under a population null the chance belongs to a rank, not to a coincidence: it has no place among shares."""
+    return outcome.chance if isinstance(outcome, Finding) and outcome.null is not Null.POPULATION else None

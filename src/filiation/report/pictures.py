@@ -1,0 +1,339 @@
+"""The pictures of a report: static SVG, coloured by the page's style sheet, legible on a telephone.
+
+Each function takes what `contents` prepared and returns one `<svg>` with a title and a description for those who do
+not see it. All drawings are 400 units wide so that text of 12 units stays above 10 pixels on a page of 380. Colours
+are classes (`ink`, `suspect`, `control`, `chance` ...), never values, so that dark and print follow the page.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from markupsafe import Markup, escape
+
+from filiation.evidence import Component
+from filiation.report import wording
+from filiation.report.contents import LayerMap, LineUp, LineUpRow, OrderPlot
+from filiation.statistics.scale import SCALE, Step, word
+
+WIDTH = 400
+
+
+# ----------------------------------------------------------------------------------------------------------- primitives
+
+
+def _element(name: str, content: str | Markup = "", **attributes: object) -> Markup:
+    """One SVG element; content and attribute values are escaped, `class_` and `text_anchor` become SVG's spelling."""
+    pairs = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
+    written = Markup("").join(Markup(' {}="{}"').format(key, _number(value)) for key, value in pairs)
+    return Markup("<{}{}>{}</{}>").format(Markup(name), written, escape(content), Markup(name))
+
+
+def _number(value: object) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def _text(x: float, y: float, content: str, class_: str = "label", **attributes: object) -> Markup:
+    return _element("text", _raised(content), x=x, y=y, class_=class_, **attributes)
+
+
+def _raised(content: str) -> Markup:
+    """'10^-6' with its exponent raised; everything else escaped."""
+    parts = re.split(r"(?<=10)\^(-?\d+)", content)
+    written = Markup("")
+    for index, part in enumerate(parts):
+        if index % 2:
+            written += _element("tspan", part.replace("-", "−"), dy=-4, class_="exponent")
+        elif index:
+            written += _element("tspan", part, dy=4) if part else Markup("")
+        else:
+            written += escape(part)
+    return written
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
+    return _element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
+
+
+def _rectangle(x: float, y: float, width: float, height: float, class_: str, hint: str = "") -> Markup:
+    content = _element("title", hint) if hint else Markup("")
+    return _element("rect", content, x=x, y=y, width=width, height=height, class_=class_)
+
+
+def _drawing(identifier: str, title: str, description: str, height: float, parts: Sequence[Markup]) -> Markup:
+    named = _element("title", title, id=f"{identifier}-title") + _element("desc", description, id=f"{identifier}-desc")
+    return _element(
+        "svg",
+        named + Markup("").join(parts),
+        class_="picture",
+        viewBox=f"0 0 {WIDTH} {_number(float(height))}",
+        role="img",
+        aria_labelledby=f"{identifier}-title {identifier}-desc",
+        xmlns="http://www.w3.org/2000/svg",
+    )
+
+
+# -------------------------------------------------------------------------------------------------------------- line-up
+
+
+def line_up(picture: LineUp, identifier: str) -> Markup:
+    """Strip of shares of coincidences: the suspect among the controls, with the chance as a line."""
+    left, right, top, step = 14.0, 386.0, 30.0, 38.0
+    span = right - left
+    bottom = top + step * len(picture.rows)
+    parts = [_line(left + span * tick / 4, top, left + span * tick / 4, bottom, "grid") for tick in range(5)]
+    if picture.chance is not None:
+        parts += _chance_mark(left + span * picture.chance, top, bottom, picture.chance)
+    for index, row in enumerate(picture.rows):
+        parts.append(_line_up_row(row, left, span, top + step * index))
+    parts += [
+        _text(left + span * tick / 4, bottom + 16, _tick(tick / 4), "tick", text_anchor=_anchor(tick, 4))
+        for tick in range(5)
+    ]
+    parts.append(_text(200, bottom + 34, "share of coincidences among opportunities", "tick", text_anchor="middle"))
+    described = "; ".join(
+        f"{wording.visible(row.name, 80)} ({row.role}): {wording.share(row.tally.count, row.tally.opportunities)}"
+        for row in picture.rows
+    )
+    title = f"Line-up: share of coincidences with the reference, {wording.visible(picture.test)}"
+    return _drawing(identifier, title, described, bottom + 42, parts)
+
+
+def _chance_mark(x: float, top: float, bottom: float, chance: float) -> list[Markup]:
+    anchor = "end" if x > WIDTH * 0.7 else ("start" if x < WIDTH * 0.3 else "middle")
+    return [
+        _line(x, top - 6, x, bottom, "chance"),
+        _text(x, top - 12, f"chance {wording.chance(chance)}", "chance-label", text_anchor=anchor),
+    ]
+
+
+def _line_up_row(row: LineUpRow, left: float, span: float, y: float) -> Markup:
+    x = left + span * row.tally.share
+    name = wording.shortened(row.name, 30)
+    figures = f"{wording.whole(row.tally.count)} of {wording.whole(row.tally.opportunities)}"
+    hint = f"{wording.visible(row.name)}: {figures}"
+    label = f"label rail-text {row.role}-label"
+    return Markup("").join(
+        [
+            _text(left, y + 14, f"{name} · {row.role}", label),
+            _text(left + span, y + 14, figures, "figure rail-text", text_anchor="end"),
+            _line(left, y + 26, left + span, y + 26, "rail"),
+            _line(left, y + 26, x, y + 26, f"reach {row.role}"),
+            _element("circle", _element("title", hint), cx=x, cy=y + 26, r=6 if row.role == "suspect" else 4.5,
+                     class_=row.role),
+        ]
+    )  # fmt: skip
+
+
+def _tick(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _anchor(index: int, last: int) -> str:
+    return "start" if index == 0 else ("end" if index == last else "middle")
+
+
+# ------------------------------------------------------------------------------------------------------------ layer map
+
+
+def layer_map(picture: LayerMap, identifier: str) -> Markup:
+    """Heat map: share of coincidences of every layer of the reference (rows) with every layer of the suspect."""
+    left, top = 46.0, 34.0
+    cell = min((WIDTH - left - 10) / picture.second_layers, 300 / picture.first_layers, 44.0)
+    wide, high = cell * picture.second_layers, cell * picture.first_layers
+    parts = [
+        _cell(picture, first, second, left + cell * second, top + cell * first, cell)
+        for first in range(picture.first_layers)
+        for second in range(picture.second_layers)
+    ]
+    parts.append(_rectangle(left, top, wide, high, "frame"))
+    parts += [
+        _text(left - 6, top + cell * (n + 0.5) + 4, str(n), "tick", text_anchor="end")
+        for n in _some(picture.first_layers, cell)
+    ]
+    parts += [
+        _text(left + cell * (n + 0.5), top - 5, str(n), "tick", text_anchor="middle")
+        for n in _some(picture.second_layers, cell)
+    ]
+    parts.append(_text(left, 12, "layer of the suspect →", "tick"))
+    middle = top + high / 2
+    parts.append(_text(12, middle, "layer of the reference", "tick", text_anchor="middle",
+                       transform=f"rotate(-90 12 {_number(middle)})"))  # fmt: skip
+    parts += _legend(left, top + high + 14)
+    return _drawing(
+        identifier,
+        "Layer-by-layer map: share of coincidences of each pair of layers",
+        _strongest(picture),
+        top + high + 48,
+        parts,
+    )
+
+
+def _cell(picture: LayerMap, first: int, second: int, x: float, y: float, cell: float) -> Markup:
+    tally = picture.tally(first, second)
+    hint = f"reference {first}, suspect {second}: {wording.whole(tally.count)} of {wording.whole(tally.opportunities)}"
+    if tally.opportunities == 0:
+        return _rectangle(x, y, cell, cell, "empty", hint)
+    drawn = _shaded(x, y, cell, tally.share, hint if cell >= 4 else "")
+    if cell < 30:
+        return drawn
+    inside = "on-dark" if tally.share >= 0.6 else "on-light"
+    text = wording.share(tally.count, tally.opportunities)[:4]
+    return drawn + _text(x + cell / 2, y + cell / 2 + 4, text, f"tick {inside}", text_anchor="middle")
+
+
+def _shaded(x: float, y: float, side: float, share: float, hint: str = "") -> Markup:
+    """A cell whose ink is in proportion to the share; the faintest still shows that it was examined."""
+    content = _element("title", hint) if hint else Markup("")
+    return _element("rect", content, x=x, y=y, width=side, height=side, class_="cell", fill_opacity=0.05 + 0.95 * share)
+
+
+def _some(layers: int, cell: float) -> range:
+    """Layer numbers with room for a label."""
+    step = next((step for step in (1, 2, 4, 5, 10, 20, 50) if step * cell >= 18), 100)
+    return range(0, layers, step)
+
+
+def _legend(left: float, y: float) -> list[Markup]:
+    size = 14.0
+    parts = [_shaded(left + size * n, y, size, n / 10) for n in range(11)]
+    parts.append(_text(left, y + 28, "0", "tick"))
+    parts.append(_text(left + size * 11, y + 28, "1", "tick", text_anchor="end"))
+    parts.append(_text(left + size * 11 + 8, y + 12, "share of coincidences", "tick"))
+    return parts
+
+
+def _strongest(picture: LayerMap) -> str:
+    """In words: the suspect's layer with the largest share, for each layer of the reference."""
+    told = []
+    for first in range(picture.first_layers):
+        best = max(range(picture.second_layers), key=lambda second: picture.tally(first, second).share)
+        tally = picture.tally(first, best)
+        told.append(f"{first} with {best}: {wording.share(tally.count, tally.opportunities)}")
+    return "Largest share for each layer of the reference: " + "; ".join(told)
+
+
+# ----------------------------------------------------------------------------------------------------------- order plot
+
+
+def order_plot(picture: OrderPlot, identifier: str) -> Markup:
+    """Shared tokens by rank in the reference (across) and in the suspect (upwards)."""
+    left, top, side = 46.0, 12.0, 330.0
+    drawn = picture.thinned()
+    across = max(max(x for x, _ in drawn.points), 1.0)
+    upwards = max(max(y for _, y in drawn.points), 1.0)
+    marks = "".join(
+        f"M{_number(left + side * x / across)} {_number(top + side * (1 - y / upwards))}h0" for x, y in drawn.points
+    )
+    parts = [
+        _rectangle(left, top, side, side, "frame"),
+        _element("path", d=marks, class_="points dense" if len(drawn.points) > 600 else "points"),
+        _text(left, top + side + 16, "0", "tick"),
+        _text(left + side, top + side + 16, wording.whole(round(across)), "tick", text_anchor="end"),
+        _text(left + side / 2, top + side + 32, "rank in the reference", "tick", text_anchor="middle"),
+        _text(left - 6, top + side, "0", "tick", text_anchor="end"),
+        _text(left - 6, top + 4, wording.whole(round(upwards)), "tick", text_anchor="end",
+              transform=f"rotate(-90 {_number(left - 6)} {_number(top + 4)})"),
+        _text(26, top + side / 2, "rank in the suspect", "tick", text_anchor="middle",
+              transform=f"rotate(-90 26 {_number(top + side / 2)})"),
+    ]  # fmt: skip
+    return _drawing(
+        identifier,
+        "Order of the tokens that both vocabularies hold",
+        f"{wording.whole(len(drawn.points))} shared tokens. Points along the rising diagonal stand in the same order in "
+        "both; a cloud is what independent training brings.",
+        top + side + 42,
+        parts,
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- layer bars
+
+
+def layer_bars(layers: Sequence[Component], chance: float | None, identifier: str) -> Markup:
+    """One bar per layer: its share of coincidences, with the chance as a line."""
+    left, right, top, bottom = 34.0, 392.0, 26.0, 166.0
+    step, height = (right - left) / len(layers), bottom - top
+    parts = [_line(left, top + height * n / 4, right, top + height * n / 4, "grid") for n in range(5)]
+    parts += [_text(left - 6, bottom - height * n / 4 + 4, _tick(n / 4), "tick", text_anchor="end") for n in range(5)]
+    for index, layer in enumerate(layers):
+        share = layer.count / layer.opportunities
+        hint = f"{wording.visible(layer.name)}: {wording.whole(layer.count)} of {wording.whole(layer.opportunities)}"
+        width = max(1.0, min(step * 0.72, 34.0))
+        middle = left + step * (index + 0.5)
+        parts.append(_rectangle(middle - width / 2, bottom - height * share, width, height * share, "bar", hint))
+    if chance is not None:
+        level = bottom - height * chance
+        parts.append(_line(left, level, right, level, "chance"))
+        parts.append(_text(right, top - 10, f"- - chance {wording.chance(chance)}", "chance-label", text_anchor="end"))
+    parts.append(_text(left, top - 10, "share of coincidences", "tick"))
+    parts.append(_line(left, bottom, right, bottom, "axis"))
+    parts += [
+        _text(left + step * (n + 0.5), bottom + 15, str(n), "tick", text_anchor="middle")
+        for n in _some(len(layers), step)
+    ]
+    parts.append(
+        _text(
+            (left + right) / 2,
+            bottom + 32,
+            "paired layers, in the order of the reference",
+            "tick",
+            text_anchor="middle",
+        )
+    )
+    described = "; ".join(
+        f"{wording.visible(layer.name, 40)}: {wording.share(layer.count, layer.opportunities)}" for layer in layers
+    )
+    return _drawing(identifier, "Share of coincidences per layer", described, bottom + 40, parts)
+
+
+# ---------------------------------------------------------------------------------------------------------------- scale
+
+
+def scale(value: float, low: float | None, high: float | None, cap: float | None, identifier: str) -> Markup:
+    """The whole printed scale as a ladder, support for the relation on top, with the case's likelihood ratio on it.
+
+    `value`, `low`, `high` and `cap` are log10 likelihood ratios.
+    """
+    row, top, axis = 23.0, 20.0, 288.0
+    ladder = tuple(reversed(SCALE))
+    bottom = top + row * len(ladder)
+    parts = [
+        _text(10, 13, "in words", "tick"),
+        _text(392, 13, "likelihood ratio", "tick", text_anchor="end"),
+    ]
+    for index, step in enumerate(ladder):
+        y, case = top + row * index, step.word == word(value)
+        parts.append(_rectangle(2, y, 396, row, "step case" if case else "step"))
+        parts.append(_text(10, y + 16, step.word, "label case-label" if case else "label"))
+        parts.append(_text(392, y + 16, reach(step), "figure", text_anchor="end"))
+    parts.append(_line(axis, top, axis, bottom, "rail"))
+    if low is not None and high is not None:
+        parts.append(_line(axis, top + row * _level(high), axis, top + row * _level(low), "interval"))
+    if cap is not None:
+        y = top + row * _level(cap)
+        parts.append(_line(axis - 9, y, axis + 9, y, "chance"))
+    parts.append(_element("circle", cx=axis, cy=top + row * _level(value), r=5.5, class_="suspect"))
+    described = f"Likelihood ratio {wording.ratio(value)}, on the step called: {word(value)}"
+    return _drawing(identifier, "The case on the printed scale", described, bottom + 3, parts)
+
+
+def _level(log10_ratio: float) -> float:
+    """Where a log10 likelihood ratio stands on the ladder, in steps from the top; the open ends count as three decades."""
+    ladder = tuple(reversed(SCALE))
+    index = next(index for index, step in enumerate(ladder) if step.word == word(log10_ratio))
+    step = ladder[index]
+    floor, ceiling = max(step.log10_low, step.log10_high - 3.0), min(step.log10_high, step.log10_low + 3.0)
+    within = (log10_ratio - floor) / (ceiling - floor)
+    return index + 1 - min(max(within, 0.0), 1.0)
+
+
+def reach(step: Step) -> str:
+    """The likelihood ratios of one step: '10 to 100', '10^6 and more'."""
+    if math.isinf(step.log10_high):
+        return f"{wording.ratio(step.log10_low)} and more"
+    if math.isinf(step.log10_low):
+        return f"{wording.ratio(step.log10_high)} and less"
+    return f"{wording.ratio(step.log10_low)} to {wording.ratio(step.log10_high)}"

@@ -1,0 +1,120 @@
+"""The report in a terminal: one row per outcome, then what may be concluded, what limits it, and where the rest is.
+
+Text from exhibits is put into `rich.text.Text` after `wording.visible`, never into markup, so a model's name can carry
+neither terminal escapes nor rich's own tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from filiation.evidence import Examination, Finding
+from filiation.report import wording
+from filiation.report.contents import Contents, OutcomeSection, contents
+
+COLUMNS = ("test", "k of n", "chance", "p", "LR")
+
+
+def report(examination: Examination, *, html_at: str = "") -> RenderableType:
+    """The whole report for a `rich` console; `html_at` is where the HTML report lies, if anywhere."""
+    told = contents(examination)
+    parts: list[RenderableType] = [_heading(examination), _table(told), *_conclusions(told), *_limits(examination)]
+    parts += [Text(), _remark(wording.NOT_THE_POSTERIOR), _remark(f"Record {told.digest}")]
+    if html_at:
+        parts.append(Text(f"Report: {wording.visible(html_at)}", style="bold", overflow="fold"))
+    return Group(*parts)
+
+
+def print_report(examination: Examination, console: Console, *, html_at: str = "") -> None:
+    """Print the report; nothing is highlighted or interpreted on the way."""
+    console.print(report(examination, html_at=html_at), highlight=False, markup=False, soft_wrap=False)
+
+
+def row(section: OutcomeSection) -> tuple[str, ...]:
+    """The cells of one outcome, in the order of `COLUMNS`; what was not found out stays empty."""
+    outcome = section.outcome
+    test = wording.visible(outcome.test)
+    if not isinstance(outcome, Finding):
+        return (test, "", "", "", "")
+    has_ratio = section.conclusion is not None and section.conclusion.log10_likelihood_ratio is not None
+    merged = section.entered is not None and section.conclusion is None
+    return (
+        test,
+        f"{wording.whole(outcome.count)} of {wording.whole(outcome.opportunities)}",
+        wording.chance_of_each(outcome),
+        wording.probability(outcome.log10_p),
+        wording.ratio_or_none(section.conclusion) if has_ratio else ("merged" if merged else "none"),
+    )
+
+
+def remark(section: OutcomeSection) -> str:
+    """The line below a row: proposition, kind of null, kind of outcome and its reason."""
+    outcome = section.outcome
+    proposition = wording.PROPOSITION_TITLES[outcome.proposition]
+    kind = wording.KIND_TITLES[section.kind]
+    return f"{proposition}, null {wording.NULL_TITLES[outcome.null]}. {kind}: {wording.visible(outcome.reason)}"
+
+
+def _heading(examination: Examination) -> Text:
+    heading = Text("What has ")
+    heading.append(wording.visible(examination.suspect.name, 120), style="bold")
+    heading.append(" taken from ")
+    heading.append(wording.visible(examination.reference.name, 120), style="bold")
+    return heading.append(f", if anything? Told with {wording.plural(len(examination.controls), 'control')}.")
+
+
+def _table(told: Contents) -> RenderableType:
+    """One row of figures per outcome and its remark below, on the whole width: readable in 80 columns."""
+    sections = [section for proposition in told.propositions for section in proposition.outcomes]
+    rows = [row(section) for section in sections]
+    widths = [max(len(cells[column]) for cells in [COLUMNS, *rows]) for column in range(len(COLUMNS))]
+    parts: list[RenderableType] = [Text(), _line(COLUMNS, widths, "bold underline")]
+    for section, cells in zip(sections, rows, strict=True):
+        parts.append(_line(cells, widths, "bold" if section.kind == "finding" else "dim"))
+        parts.append(Padding(Text(remark(section), style="dim", overflow="fold"), (0, 0, 0, 2)))
+    return Group(*parts)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], style: str) -> Table:
+    line = Table.grid(padding=(0, 2, 0, 0))
+    for column, width in enumerate(widths):
+        line.add_column(justify="right" if column else "left", width=width, overflow="fold")
+    line.add_row(*(Text(cell, style=style) for cell in cells))
+    return line
+
+
+def _conclusions(told: Contents) -> list[RenderableType]:
+    """The sentence of every finding that carries a conclusion, with its likelihood ratio."""
+    lines: list[RenderableType] = []
+    for proposition in told.propositions:
+        for section in proposition.findings:
+            if section.conclusion is None:
+                continue
+            title = wording.conclusion_title(section.conclusion)
+            likelihood = wording.likelihood_sentence(section.conclusion, section.outcome.relation_class)
+            lines += [
+                Text(),
+                Text(title, style="bold"),
+                Text(wording.sentence(section.outcome)),
+                *([_remark(wording.reading(section.outcome))] if wording.reading(section.outcome) else []),
+                Text(likelihood),
+            ]
+    return lines
+
+
+def _limits(examination: Examination) -> list[RenderableType]:
+    """Every limitation once, in the order of the outcomes."""
+    limits = [limit for outcome in examination.outcomes for limit in getattr(outcome, "limitations", ())]
+    if not limits:
+        return []
+    listed = [Text(f"- {wording.ended(limit)}") for limit in dict.fromkeys(limits)]
+    return [Text(), Text("Limits", style="bold"), *listed]
+
+
+def _remark(text: str) -> Text:
+    return Text(text, style="dim")

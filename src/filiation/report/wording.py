@@ -1,0 +1,456 @@
+"""The only place where numbers become sentences.
+
+Rules, held by `forbidden_words` and its test: the number comes before the word; nothing is called by the words of a
+verdict; a likelihood ratio speaks of the outcome, never of what somebody did; relatives by initialisation and
+relatives by copying are not told apart, so the wording is 'common ancestor, initialisation included'. Figures are
+rounded on the side that helps the accused, as in `evidence.round_against_accuser`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+
+from filiation.evidence import (
+    Characteristic,
+    Companion,
+    Conclusion,
+    Effect,
+    Finding,
+    Identity,
+    Inconclusive,
+    Lineages,
+    Multiplicity,
+    NotExamined,
+    Null,
+    Outcome,
+    Power,
+    Proposition,
+    RelationPower,
+)
+
+# ------------------------------------------------------------------------------------------------------ fixed sentences
+
+NOT_THE_POSTERIOR = (
+    "This is not the probability of derivation. A likelihood ratio says how much more probable the outcome is under one "
+    "proposition than under the other. How probable the propositions themselves are depends on everything else that is "
+    "known, and is for whoever decides the case."
+)
+
+IN_ONE_SENTENCE = (
+    "Every line of evidence is put in the same form: in n opportunities we saw k coincidences; without copying, each had "
+    "a chance of at most c, whatever the others did; the chance of k or more is p. What differs between tests is what "
+    "counts as an opportunity, and where c comes from, and both are printed with every figure."
+)
+
+PROPOSITION_TITLES = {
+    Proposition.DESIGN: "Design",
+    Proposition.TOKENIZER: "Tokenizer",
+    Proposition.WEIGHTS: "Weights",
+}
+
+PROPOSITION_QUESTIONS = {
+    Proposition.DESIGN: "Is the suspect built to the reference's design, and how rare is that design?",
+    Proposition.TOKENIZER: "Does the suspect's tokenizer share the reference's accidents of training?",
+    Proposition.WEIGHTS: "Do the suspect's weights have an ancestor in common with the reference's, initialisation included?",
+}
+
+MERGED = "This finding depends on the one that carries the likelihood ratio, so the two are never multiplied."
+
+NULL_TITLES = {
+    Null.CONSTRUCTION: "by construction",
+    Null.EXCHANGEABILITY: "by exchangeability",
+    Null.POPULATION: "by population",
+    Null.MODEL: "by model",
+}
+
+NULL_EXPLANATIONS = {
+    Null.CONSTRUCTION: (
+        "The chance comes from randomness that the examiner drew and committed to before. It holds if the key stayed "
+        "secret, and it shows exposure, not how the exposure came about."
+    ),
+    Null.EXCHANGEABILITY: (
+        "The chance comes from a symmetry: when initialisations are independent, the numbering of units carries no "
+        "meaning, so every numbering is equally likely. It is exact under that assumption."
+    ),
+    Null.POPULATION: (
+        "The chance comes from the rank among lineages of known and unrelated history that were examined by the same "
+        "code. It can never be smaller than one in the number of lineages plus one."
+    ),
+    Null.MODEL: (
+        "The chance is a bound that was argued and then tested on strangers, with a wide tolerance. Whether the bound "
+        "holds is one event per pair of models, so the number of strangers caps what may be concluded."
+    ),
+}
+
+OPPORTUNITY_LABELS = {
+    Null.CONSTRUCTION: "opportunities",
+    Null.EXCHANGEABILITY: "opportunities",
+    Null.POPULATION: "other lineages",
+    Null.MODEL: "opportunities",
+}
+
+COUNT_LABELS = {
+    Null.CONSTRUCTION: "coincidences seen",
+    Null.EXCHANGEABILITY: "coincidences seen",
+    Null.POPULATION: "share as much",
+    Null.MODEL: "coincidences seen",
+}
+
+TAIL_LABELS = {
+    Null.CONSTRUCTION: "chance of so many",
+    Null.EXCHANGEABILITY: "chance of so many",
+    Null.POPULATION: "chance of standing so high",
+    Null.MODEL: "chance of so many, at most",
+}
+
+CHANCE_LABELS = {
+    Null.CONSTRUCTION: "chance of each, exactly",
+    Null.EXCHANGEABILITY: "chance of each, by symmetry",
+    Null.POPULATION: "chance of each",
+    Null.MODEL: "chance of each, at most",
+}
+
+KIND_TITLES = {"finding": "finding", "inconclusive": "inconclusive", "not_examined": "not examined"}
+
+# ---------------------------------------------------------------------------------------------------- forbidden wording
+
+FORBIDDEN = (
+    r"\bmatch(ed|es)?\b",
+    r"\bpro(ves?|ved|ven|of)\b",
+    r"\bguilt(y)?\b",
+    r"\b(stole|stolen|steals?|theft|thief)\b",
+    r"\bsimilarit(y|ies)\b",
+    r"\d\s*%\s*(similar|alike|identical|the same)",
+    r"\bprobability that\b",
+    r"\bdescend(s|ed)? from\b",
+    r"\bverdict\b",
+)
+"""Patterns that no sentence of a report may contain, whoever wrote it."""
+
+
+def forbidden_words(text: str) -> tuple[str, ...]:
+    """The forbidden wordings found in `text`, as written there; empty when it may be printed."""
+    return tuple(found.group(0) for pattern in FORBIDDEN for found in re.finditer(pattern, text, re.IGNORECASE))
+
+
+# -------------------------------------------------------------------------------------------------------------- numbers
+
+
+def visible(text: str, longest: int = 400) -> str:
+    """`text` from an exhibit made safe to show: control, bidirectional and private characters become U+FFFD.
+
+    Model names and reasons are hostile input: they could carry terminal escapes or reverse the reading direction.
+    """
+    spaced = re.sub(r"[\t\r\n]+", " ", text)
+    shown = "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co") else c for c in spaced)
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def shortened(text: str, longest: int) -> str:
+    """`visible(text)` with its middle left out where it is longer than `longest` characters."""
+    shown = visible(text, 10_000)
+    if len(shown) <= longest:
+        return shown
+    head = (longest - 1) // 2
+    return shown[:head] + "…" + shown[len(shown) - (longest - 1 - head) :]
+
+
+def whole(number: int) -> str:
+    """An integer with thousands separated: 47,190."""
+    return f"{number:,}"
+
+
+def _decimal(value: float, digits: int, upwards: bool) -> str:
+    """`value` > 0 in plain decimals with `digits` significant figures, rounded towards the side named."""
+    exponent = math.floor(math.log10(value))
+    step = 10.0 ** (exponent - digits + 1)
+    scaled = value / step
+    rounded = math.ceil(scaled - 1e-9) if upwards else math.floor(scaled + 1e-9)
+    places = max(0, digits - 1 - exponent)
+    text = f"{rounded * step:,.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def power_of_ten(exponent: int) -> str:
+    """'10^-1536'; the typographic form is made by whoever lays the text out."""
+    return f"10^{exponent}"
+
+
+def probability(log10_p: float) -> str:
+    """A probability from its log10, never smaller than it is: '0.31', '0.0004', '10^-1536'."""
+    if log10_p >= 0:
+        return "1"
+    if log10_p > -3:
+        return _decimal(10.0**log10_p, 2, upwards=True)
+    return power_of_ten(math.ceil(log10_p - 1e-9))
+
+
+def chance(value: float) -> str:
+    """A chance, never smaller than it is: '0.1', '0.0027', '1 in 384'."""
+    inverse = 1.0 / value
+    if inverse >= 20 and abs(inverse - round(inverse)) < 1e-6 * inverse:
+        return f"1 in {whole(round(inverse))}"
+    if value < 1e-4:
+        return f"1 in {whole(math.floor(inverse))}"
+    return _decimal(value, 3, upwards=True)
+
+
+def chance_of_each(finding: Finding) -> str:
+    """The chance column of a table: a rank among lineages has no chance of each coincidence."""
+    return "by rank" if finding.null is Null.POPULATION else chance(finding.chance)
+
+
+def share(count: int, opportunities: int) -> str:
+    """A share in decimals, for instance '0.498'; '1' and '0' only when exactly so."""
+    if opportunities == 0 or count in (0, opportunities):
+        return "none" if opportunities == 0 else str(count // opportunities)
+    return f"{min(max(count / opportunities, 0.001), 0.999):.3f}"
+
+
+def ratio(log10_ratio: float) -> str:
+    """A likelihood ratio from its log10, never larger than it is: '0.052', '41', '1,300', '10^6'."""
+    if -3 < log10_ratio < 5:
+        return _decimal(10.0**log10_ratio, 2, upwards=False)
+    return power_of_ten(math.floor(log10_ratio + 1e-9))
+
+
+def size(number: int) -> str:
+    """Bytes in decimal units: '270 MB'."""
+    value, unit = float(number), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{whole(number)} bytes" if unit == "bytes" else f"{value:.3g} {unit}"
+
+
+def plural(number: int, noun: str, several: str = "") -> str:
+    """'1 lineage', '12 lineages'."""
+    return f"{whole(number)} {noun if number == 1 else several or noun + 's'}"
+
+
+def ended(sentence: str) -> str:
+    """The sentence, made safe to show, with exactly one full stop (or other ending) and a capital."""
+    text = visible(sentence.strip(), 4000)
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+
+
+# -------------------------------------------------------------------------------------------------------- one sentence
+
+
+def sentence(outcome: Outcome) -> str:
+    """The one sentence of an outcome, in the form of its null."""
+    if isinstance(outcome, NotExamined):
+        return f"Not examined: {_running(outcome.reason)}"
+    if isinstance(outcome, Inconclusive):
+        return f"Examined, and nothing may be said: {_running(outcome.reason)}"
+    return _SENTENCES[outcome.null](outcome)
+
+
+def _running(reason: str) -> str:
+    """A reason as it continues a sentence."""
+    text = visible(reason.strip(), 4000) or "no reason was recorded"
+    return text + ("" if text[-1] in ".!?" else ".")
+
+
+def _seen(finding: Finding) -> str:
+    return (
+        f"In {plural(finding.opportunities, 'opportunity', 'opportunities')} "
+        f"we saw {plural(finding.count, 'coincidence')}."
+    )
+
+
+def _tail(finding: Finding) -> str:
+    """The chance of so many or more; what was searched is already paid for in it."""
+    at_most = "at most " if finding.log10_p < 0 and finding.null is Null.MODEL else ""
+    paid = ", the search paid for" if finding.multiplicity.searched > 1 else ""
+    return f"The chance of {whole(finding.count)} or more is {at_most}{probability(finding.log10_p)}{paid}."
+
+
+def _by_model(finding: Finding) -> str:
+    return (
+        f"{_seen(finding)} Without copying, each had a chance of at most {chance(finding.chance)}, "
+        f"whatever the others did. {_tail(finding)}"
+    )
+
+
+def _by_exchangeability(finding: Finding) -> str:
+    return (
+        f"{_seen(finding)} Without copying, and with initialisations drawn independently, every numbering of the units "
+        f"was equally likely, which gave each a chance of {chance(finding.chance)}. {_tail(finding)}"
+    )
+
+
+def _by_construction(finding: Finding) -> str:
+    return (
+        f"{_seen(finding)} The key was drawn at random and committed before: without exposure to it, each had a chance "
+        f"of exactly {chance(finding.chance)}, whatever the others did. {_tail(finding)}"
+    )
+
+
+def _by_population(finding: Finding) -> str:
+    return (
+        f"Of {plural(finding.opportunities, 'other lineage')} of known history, {whole(finding.count)} "
+        f"{'shares' if finding.count == 1 else 'share'} as much with the reference as the suspect does. Were the suspect "
+        f"one more independent lineage among them, the chance of standing so high is {probability(finding.log10_p)}; "
+        f"a line-up of this size could not have reached less than {probability(finding.resolution_log10_p)}."
+    )
+
+
+_SENTENCES = {
+    Null.MODEL: _by_model,
+    Null.EXCHANGEABILITY: _by_exchangeability,
+    Null.CONSTRUCTION: _by_construction,
+    Null.POPULATION: _by_population,
+}
+
+
+def reading(outcome: Outcome) -> str:
+    """What may be read into a finding, beyond its sentence; empty where it says everything."""
+    if not isinstance(outcome, Finding):
+        return ""
+    remarks = []
+    if outcome.log10_p > math.log10(0.05):
+        remarks.append(
+            "Independent models bring as many as this often: what the test could have seen is under 'power'."
+        )
+    if outcome.characteristic is Characteristic.CLASS:
+        remarks.append("A class characteristic narrows a family down; it can never identify a model by itself.")
+    return " ".join(remarks)
+
+
+# ------------------------------------------------------------------------------------------------------- the likelihood
+
+
+def likelihood_sentence(conclusion: Conclusion, relation: str) -> str:
+    """The likelihood ratio of a conclusion as a sentence: number, interval, cap, and the word last.
+
+    `relation` is the named relation, the `relation_class` of the findings; `conclusion.alternative` is what it is
+    weighed against.
+    """
+    log10_ratio = conclusion.log10_likelihood_ratio
+    if log10_ratio is None:
+        return f"No likelihood ratio: {_running(conclusion.reason)}"
+    parts = [_ratio_sentence(log10_ratio, visible(relation), visible(conclusion.alternative))]
+    if interval(conclusion):
+        parts.append(f"The 95 % interval of that ratio is {interval(conclusion)}.")
+    if conclusion.cap is not None:
+        parts.append(f"It is capped at {cap(conclusion)}: {_running(conclusion.cap.reason)}")
+    if conclusion.word:
+        parts.append(f"In words, on the printed scale: {visible(conclusion.word)}.")
+    return " ".join(parts)
+
+
+def _ratio_sentence(log10_ratio: float, relation: str, alternative: str) -> str:
+    if ratio(log10_ratio) == "1":
+        return f"The outcome is as probable under ‘{relation}’ as under ‘{alternative}’."
+    if log10_ratio > 0:
+        return f"The outcome is {ratio(log10_ratio)} times as probable under ‘{relation}’ as under ‘{alternative}’."
+    return (
+        f"The likelihood ratio is {ratio(log10_ratio)}: the outcome is {ratio(-log10_ratio)} times as probable under "
+        f"‘{alternative}’ as under ‘{relation}’."
+    )
+
+
+def ratio_or_none(conclusion: Conclusion | None) -> str:
+    """The likelihood ratio for a table: a number or 'inconclusive'; 'merged' where it stands with another finding."""
+    if conclusion is None:
+        return "merged"
+    value = conclusion.log10_likelihood_ratio
+    return "inconclusive" if value is None else ratio(value)
+
+
+def conclusion_title(conclusion: Conclusion) -> str:
+    """'Weights, null by model'."""
+    return f"{PROPOSITION_TITLES[conclusion.proposition]}, null {NULL_TITLES[conclusion.null]}"
+
+
+def cap(conclusion: Conclusion) -> str:
+    """The cap of a likelihood ratio, or empty."""
+    return "" if conclusion.cap is None else ratio(math.log10(conclusion.cap.value))
+
+
+def interval(conclusion: Conclusion) -> str:
+    """'12 to 96', or empty where no interval was recorded."""
+    low, high = conclusion.log10_likelihood_ratio_low, conclusion.log10_likelihood_ratio_high
+    return "" if low is None or high is None else f"{ratio(low)} to {ratio(high)}"
+
+
+# --------------------------------------------------------------------------------------------- validation, power, costs
+
+
+def validation(lineages: Lineages, null: Null) -> str:
+    """The strangers behind a chance, counted by lineage, with the upper limit."""
+    if lineages.strangers == 0:
+        return "No stranger lineage has been examined for this kind of model: the chance is argued, not tested."
+    what = "exceeded the bound" if null is Null.MODEL else "reached what counts as detected"
+    limit = _decimal(max(lineages.upper_limit, 1e-6), 2, upwards=True)
+    return (
+        f"{whole(lineages.strangers_exceeding)} of {plural(lineages.strangers, 'stranger lineage')} {what}; "
+        f"95 % upper limit on their share {limit}."
+    )
+
+
+def control_lineages(lineages: Lineages) -> str:
+    """The control lineages of a finding, named."""
+    if not lineages.controls:
+        return "none"
+    return f"{whole(len(lineages.controls))}: {', '.join(visible(name, 80) for name in lineages.controls)}"
+
+
+def power(power: Power) -> str:
+    """What the design could have found."""
+    return (
+        f"A true share of {_decimal(max(power.detectable_share, 1e-6), 2, upwards=True)} or more would have been seen at "
+        f"p = {probability(power.threshold_log10_p)} with 95 % probability."
+    )
+
+
+def relation_power(relation: RelationPower) -> str:
+    """How often a relation of known truth was found."""
+    return f"{visible(relation.relation)}: {whole(relation.detected)} of {plural(relation.lineages, 'lineage')} found"
+
+
+def multiplicity(searched: Multiplicity) -> str:
+    """What was searched over and how that was paid for."""
+    if searched.searched <= 1:
+        return "Nothing was searched over: one test, fixed before."
+    cost = "" if searched.log10_cost == 0 else f"; it cost a factor of {ratio(searched.log10_cost)} in p"
+    return f"{plural(searched.searched, 'choice')} searched, paid for by {visible(searched.rule)}{cost}."
+
+
+def companion(beside: Companion) -> str:
+    """Another null's figure, which stands beside the finding."""
+    note = f" ({visible(beside.note)})" if beside.note else ""
+    return f"{visible(beside.name)}, null {NULL_TITLES[beside.null]}: {visible(beside.value)}{note}."
+
+
+def effect(seen: Effect) -> str:
+    """The size of what was seen, with its interval."""
+    return f"{ended(seen.name).rstrip('.')} {seen.value:.4g}, 95 % interval {seen.low:.4g} to {seen.high:.4g}."
+
+
+def resolution(finding: Finding) -> str:
+    """The smallest p that the design could have reached."""
+    return f"This design could not have reached less than p = {probability(finding.resolution_log10_p)}."
+
+
+def coverage(identity: Identity) -> str:
+    """How much of an exhibit was read."""
+    if identity.bytes_total == 0:
+        return "no tensors"
+    return (
+        f"{size(identity.bytes_read)} of {size(identity.bytes_total)} read "
+        f"(share {identity.coverage:.3f}, {plural(identity.ranges_read, 'range')})"
+    )
+
+
+def lineage(identity: Identity) -> str:
+    """The lineage of an exhibit, and on whose word."""
+    if not identity.lineage_id:
+        return "unknown"
+    return f"{visible(identity.lineage_id)} ({visible(identity.lineage_basis)})"

@@ -1,0 +1,1 @@
+"""Scripts that produce every calibration number printed anywhere."""

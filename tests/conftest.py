@@ -1,0 +1,17 @@
+"""What tests of several folders share: the small zoo, trained on the first run and kept in the project's cache."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores; more threads only get in each other's way
+
+from studies.zoo import Zoo, build
+
+
+@pytest.fixture(scope="session")
+def zoo() -> Zoo:
+    """Small models of known descent (studies/zoo); members that are there are not trained again."""
+    return build("test", device="cpu")

@@ -1,0 +1,142 @@
+"""Contents: the record rearranged, and pictures that are drawn only from what they should be."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from filiation.evidence import Examination, Proposition, Relations
+from filiation.report import contents as report_contents
+from filiation.report.contents import contents
+from filiation.report.html import html
+from tests.report import sample
+
+
+def with_pair_content(examination: Examination, examiner: str, **content) -> Examination:
+    relations = examination.relations[examiner]
+    pair = msgspec.structs.replace(relations.pair, content=relations.pair.content | content)
+    changed = examination.relations | {examiner: msgspec.structs.replace(relations, pair=pair)}
+    return msgspec.structs.replace(examination, relations=changed)
+
+
+def test_every_outcome_is_told_exactly_once():
+    examination = sample.examination()
+    told = [section.outcome for part in contents(examination).propositions for section in part.outcomes]
+    assert sorted(outcome.id for outcome in told) == sorted(outcome.id for outcome in examination.outcomes)
+
+
+def test_propositions_come_in_their_fixed_order():
+    assert [part.proposition for part in contents(sample.examination()).propositions] == list(Proposition)
+
+
+def test_every_conclusion_with_a_ratio_is_carried_by_exactly_one_finding():
+    examination = sample.examination()
+    carried = [section.conclusion for part in contents(examination).propositions for section in part.findings]
+    with_ratio = [c for c in examination.conclusions if c.log10_likelihood_ratio is not None]
+    assert [carried.count(conclusion) for conclusion in with_ratio] == [1] * len(with_ratio)
+
+
+def test_a_merged_finding_does_not_carry_the_ratio_of_another():
+    examination = sample.examination()
+    merged = msgspec.structs.replace(
+        examination.conclusions[2], merged_ids=("outcome-weights.index_coincidence", "outcome-weights.double_matching")
+    )
+    told = contents(msgspec.structs.replace(examination, conclusions=(merged,)))
+    weights = next(part for part in told.propositions if part.proposition is Proposition.WEIGHTS)
+    carrying = [section.outcome.test for section in weights.findings if section.conclusion is not None]
+    assert carrying == ["weights.double_matching"]
+    assert weights.findings[0].conclusion == merged
+    assert weights.findings[1].entered == merged
+
+
+def test_line_up_holds_suspect_and_controls_by_share():
+    part = contents(sample.examination(related=True)).propositions[1]
+    rows = part.findings[0].line_up.rows
+    assert [row.role for row in rows] == ["suspect", "control", "control", "control"]
+    assert [row.tally.share for row in rows] == sorted((row.tally.share for row in rows), reverse=True)
+
+
+GOOD = {"first_layers": 2, "second_layers": 2, "counts": [[1, 0], [0, 1]], "opportunities": [[4, 4], [4, 4]]}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        GOOD | {"counts": [[1, 0]]},
+        GOOD | {"counts": [[9, 0], [0, 1]]},
+        GOOD | {"counts": [[-1, 0], [0, 1]]},
+        GOOD | {"counts": "many"},
+        GOOD | {"first_layers": 10**9},
+        GOOD | {"first_layers": 0, "counts": [], "opportunities": []},
+        {"counts": [[1]]},
+        [1, 2],
+    ],
+    ids=[
+        "too few rows",
+        "more than possible",
+        "negative",
+        "not a table",
+        "absurd",
+        "empty",
+        "fields missing",
+        "a list",
+    ],
+)
+def test_a_map_that_is_not_what_it_should_be_is_left_out_and_said_to_be(broken):
+    examination = with_pair_content(sample.examination(), "weights", layer_map=broken)
+    weights = contents(examination).propositions[2]
+    assert weights.layer_map is None
+    assert any("layer_map" in remark for remark in weights.remarks)
+    assert "layer_map could not be drawn" in html(examination)
+
+
+def test_a_map_with_layers_that_had_no_opportunities_is_drawn():
+    layers = GOOD | {"counts": [[0, 0], [0, 1]], "opportunities": [[0, 0], [4, 4]]}
+    examination = with_pair_content(sample.examination(), "weights", layer_map=layers)
+    assert contents(examination).propositions[2].layer_map is not None
+    assert 'class="empty"' in html(examination)
+
+
+def test_a_missing_map_is_no_remark():
+    examination = with_pair_content(sample.examination(), "weights", layer_map=None)
+    assert contents(examination).propositions[2].remarks == ()
+
+
+@pytest.mark.parametrize("summary", [None, 3, {}, {"t": 3}, {"t": {"count": 5, "opportunities": 4}},
+                                     {"t": {"count": 0, "opportunities": 0}}, {"t": {"count": "5"}}])  # fmt: skip
+def test_a_summary_without_a_usable_tally_gives_no_line_up(summary):
+    assert report_contents.tally({"summary": summary}, "t") is None
+
+
+def test_order_plot_is_thinned_to_what_can_be_seen():
+    points = [[n, n] for n in range(100_000)]
+    examination = with_pair_content(sample.examination(), "tokenizer", order_plot={"points": points})
+    plot = contents(examination).propositions[1].order_plot
+    assert 1000 <= len(plot.thinned().points) <= report_contents.MOST_POINTS
+
+
+def test_a_rank_among_lineages_draws_no_chance_on_the_axis_of_shares():
+    examination = sample.examination()
+    relation = examination.relations["weights"].pair
+    summary = {"summary": {"architecture.population": {"count": 9, "opportunities": 13}}}
+    pair = msgspec.structs.replace(relation, examiner="architecture", content=summary)
+    changed = examination.relations | {"architecture": Relations(pair=pair)}
+    design = contents(msgspec.structs.replace(examination, relations=changed)).propositions[0]
+    assert design.findings[0].line_up.chance is None
+    assert contents(examination).propositions[1].findings[0].line_up.chance == 0.65
+
+
+@pytest.mark.parametrize("points", [[[-1, 2]], [[1]], [["a", "b"]], 5])
+def test_an_order_plot_that_is_not_what_it_should_be_is_left_out_and_said_to_be(points):
+    tokenizer = contents(
+        with_pair_content(sample.examination(), "tokenizer", order_plot={"points": points})
+    ).propositions[1]
+    assert tokenizer.order_plot is None
+    assert tokenizer.remarks
+
+
+def test_vocabularies_that_share_no_token_have_no_order_plot_and_no_remark():
+    tokenizer = contents(with_pair_content(sample.examination(), "tokenizer", order_plot={"points": []})).propositions[
+        1
+    ]
+    assert (tokenizer.order_plot, tokenizer.remarks) == (None, ())

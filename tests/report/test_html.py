@@ -1,0 +1,167 @@
+"""The HTML report: one file, nothing loaded, nothing executed, hostile names harmless, pictures described."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import msgspec
+import pytest
+
+from filiation.evidence import Component, Finding
+from filiation.report import wording
+from filiation.report.html import html, notebook_html, typographic
+from tests.report import sample
+
+VOID = {"meta", "br", "link", "img", "hr", "input"}
+SAMPLES = {
+    "related": sample.examination(True),
+    "unrelated": sample.examination(False),
+    "no controls": sample.examination(controls=()),
+    "hostile": sample.hostile(),
+    "nothing examined": sample.bare(),
+}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, in order; `unbalanced` collects tags closed out of turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.unbalanced: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.unbalanced.append(tag)
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(params=SAMPLES, scope="module")
+def page(request) -> Page:
+    return Page(html(SAMPLES[request.param]))
+
+
+def test_elements_are_balanced(page):
+    assert page.unbalanced == []
+    assert page.open == []
+
+
+def test_nothing_is_loaded_and_nothing_is_executed(page):
+    names = {tag for tag, _ in page.elements}
+    assert not names & {"script", "link", "img", "iframe", "object", "embed", "video", "audio", "image", "use", "base"}
+    for _, attributes in page.elements:
+        assert not [name for name in attributes if name.startswith("on") or name in ("src", "srcset", "style")]
+        assert attributes.get("href", "#").startswith("#")
+
+
+def test_style_loads_nothing():
+    style = re.search(r"<style>(.*?)</style>", html(SAMPLES["related"]), re.DOTALL)[1]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_policy_forbids_what_is_left(page):
+    policies = [a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policies == ["default-src 'none'; style-src 'unsafe-inline'"]
+
+
+def test_ids_are_unique_and_every_link_leads_somewhere(page):
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [a["href"][1:] for tag, a in page.elements if tag == "a"]
+    assert set(links) <= set(ids)
+
+
+def test_every_picture_has_a_title_and_a_description(page):
+    ids = {attributes.get("id") for _, attributes in page.elements}
+    pictures = [attributes for tag, attributes in page.elements if tag == "svg"]
+    for attributes in pictures:
+        assert attributes["role"] == "img"
+        assert set(attributes["aria-labelledby"].split()) <= ids
+
+
+def test_related_sample_has_every_kind_of_picture():
+    titles = re.findall(r'<title id="[^"]*">([^<]*)</title>', html(SAMPLES["related"]))
+    for start in (
+        "Line-up",
+        "Layer-by-layer map",
+        "Order of the tokens",
+        "Share of coincidences per layer",
+        "The case",
+    ):
+        assert any(title.startswith(start) for title in titles), start
+
+
+def test_hostile_names_are_shown_as_text():
+    rendered = html(SAMPLES["hostile"]) + notebook_html(SAMPLES["hostile"])
+    assert "<script" not in rendered
+    assert "\x1b" not in rendered
+    assert "\u202e" not in rendered
+    assert "{{7*7}}" in rendered
+    assert "&lt;script&gt;" in rendered
+
+
+def test_no_coordinate_leaves_its_picture():
+    rendered = html(SAMPLES["unrelated"])
+    assert "nan" not in re.sub(r">[^<]*<", "><", rendered).lower().split()
+    for box in re.findall(r'viewBox="0 0 400 ([\d.]+)"', rendered):
+        assert 40 < float(box) < 800
+    assert not re.search(r' (?:x|y|cx|cy|x1|x2|y1|y2|width|height)="-', rendered)
+
+
+@pytest.mark.parametrize("name", ["related", "unrelated"])
+def test_every_figure_of_the_record_is_told(name):
+    examination = SAMPLES[name]
+    text = re.sub(r"\s+", " ", Page(html(examination)).text)
+    for outcome in examination.outcomes:
+        sentence = str(typographic(wording.sentence(outcome)))
+        assert re.sub(r"</?sup>", "", sentence).replace("&#39;", "'") in text
+        for listed in getattr(outcome, "assumptions", ()) + getattr(outcome, "limitations", ()):
+            assert wording.ended(listed) in text
+    for exhibit in (examination.reference, examination.suspect, *examination.controls):
+        assert all(file.sha256 in text for file in exhibit.files)
+    assert examination.digest in text
+    assert wording.NOT_THE_POSTERIOR in text
+
+
+def test_without_controls_the_report_says_so():
+    assert "No control was given" in html(SAMPLES["no controls"])
+
+
+def test_rendering_twice_gives_the_same_bytes():
+    assert html(SAMPLES["related"]) == html(sample.examination(True))
+
+
+def test_notebook_fragment_has_one_row_per_outcome():
+    examination = SAMPLES["related"]
+    fragment = Page(examination._repr_html_())
+    assert fragment.unbalanced == []
+    assert sum(tag == "tr" for tag, _ in fragment.elements) == 1 + len(examination.outcomes)
+    findings = [outcome for outcome in examination.outcomes if isinstance(outcome, Finding)]
+    assert all(f"{finding.count:,} of {finding.opportunities:,}" in fragment.text for finding in findings)
+
+
+def test_exponents_are_raised_and_all_else_is_escaped():
+    assert typographic("<b> 10^-12") == "&lt;b&gt; 10<sup>−12</sup>"
+
+
+def test_many_parts_are_folded_but_all_there():
+    examination = sample.examination()
+    first = examination.outcomes[0]
+    parts = tuple(Component(kind="feature", name=f"feature {n}", count=1, opportunities=1) for n in range(40))
+    many = msgspec.structs.replace(first, components=parts)
+    page = Page(html(msgspec.structs.replace(examination, outcomes=(many, *examination.outcomes[1:]))))
+    assert page.unbalanced == []
+    assert sum(tag == "details" for tag, _ in page.elements) == 1
+    assert all(f"feature {n}" in page.text for n in range(40))

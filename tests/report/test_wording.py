@@ -1,0 +1,195 @@
+"""Wording: the sentences of each null, what may never be said, and rounding that never accuses."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filiation.evidence import Conclusion, Finding, Inconclusive, NotExamined, Null, Proposition
+from filiation.report import wording
+from filiation.report.html import html, notebook_html
+from tests.report import sample
+
+REPORT = Path(wording.__file__).parent
+RULES = set(wording.FORBIDDEN)
+
+
+def value(text: str) -> float:
+    """The number that a text of `wording` says, read back."""
+    if text.startswith("10^"):
+        return 10.0 ** int(text[3:])
+    if text.startswith("1 in "):
+        return 1.0 / int(text[5:].replace(",", ""))
+    return float(text.replace(",", ""))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a Match", "it matches", "they matched", "this proves it", "98 % similar", "a similarity of 0.9", "stolen weights",
+     "guilty", "the probability that they copied", "it descends from ours", "no verdict", "proof"],
+)  # fmt: skip
+def test_forbidden_words_are_found(text):
+    assert wording.forbidden_words(text)
+
+
+@pytest.mark.parametrize("text", ["double matching", "the probability of the outcome", "improvement", "coincidences"])
+def test_permitted_words_pass(text):
+    assert not wording.forbidden_words(text)
+
+
+@pytest.mark.parametrize("file", sorted(p.name for p in REPORT.glob("*.py")))
+def test_no_text_in_the_package_says_what_may_not_be_said(file):
+    tree = ast.parse((REPORT / file).read_text(encoding="utf-8"))
+    docstrings = {
+        ast.get_docstring(node, clean=False)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+    }
+    texts = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    told = [text for text in texts if text not in docstrings and text not in RULES]
+    assert not [(text, wording.forbidden_words(text)) for text in told if wording.forbidden_words(text)]
+
+
+@pytest.mark.parametrize("file", sorted(p.name for p in (REPORT / "templates").glob("*.j2")))
+def test_no_template_says_what_may_not_be_said(file):
+    assert not wording.forbidden_words((REPORT / "templates" / file).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("related", [True, False])
+def test_no_report_of_a_sample_says_what_may_not_be_said(related):
+    examination = sample.examination(related)
+    for rendered in (html(examination), notebook_html(examination)):
+        assert not wording.forbidden_words(re.sub(r"<style>.*?</style>|<[^>]*>", " ", rendered, flags=re.DOTALL))
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        ("weights.double_matching",
+         "In 3,072 opportunities we saw {k} coincidences. Without copying, each had a chance of at most 0.1, whatever the "
+         "others did. The chance of {k} or more is at most {p}, the search paid for."),
+        ("weights.index_coincidence",
+         "In 3,072 opportunities we saw {k} coincidences. Without copying, and with initialisations drawn independently, "
+         "every numbering of the units was equally likely, which gave each a chance of 1 in 256. The chance of {k} or "
+         "more is {p}."),
+        ("architecture.population",
+         "Of 40 other lineages of known history, {k} share as much with the reference as the suspect does. Were the "
+         "suspect one more independent lineage among them, the chance of standing so high is {p}; a line-up of this size "
+         "could not have reached less than 0.025."),
+    ],
+)  # fmt: skip
+def test_sentence_has_the_form_of_its_null(test, expected):
+    outcome = next(outcome for outcome in sample.examination().outcomes if outcome.test == test)
+    figures = {"k": wording.whole(outcome.count), "p": wording.probability(outcome.log10_p)}
+    assert wording.sentence(outcome) == expected.format(**figures)
+
+
+def test_sentence_by_construction_names_the_key():
+    keyed = sample.finding("keyed.test", Proposition.WEIGHTS, Null.CONSTRUCTION, 30, 50, 1 / 16)
+    assert "committed before" in wording.sentence(keyed)
+    assert "exactly 0.0625" in wording.sentence(keyed)
+
+
+def test_every_null_and_proposition_has_its_words():
+    for table in (wording.NULL_TITLES, wording.NULL_EXPLANATIONS, wording.OPPORTUNITY_LABELS, wording.COUNT_LABELS,
+                  wording.CHANCE_LABELS, wording.TAIL_LABELS):  # fmt: skip
+        assert set(table) == set(Null)
+    assert set(wording.PROPOSITION_TITLES) == set(wording.PROPOSITION_QUESTIONS) == set(Proposition)
+
+
+def test_what_is_not_known_is_said_with_its_reason():
+    outcomes = sample.examination().outcomes
+    unknown = [outcome for outcome in outcomes if isinstance(outcome, Inconclusive | NotExamined)]
+    assert len(unknown) == 2
+    assert all(outcome.reason in wording.sentence(outcome) for outcome in unknown)
+
+
+def test_a_silent_finding_is_read_with_its_power_and_a_loud_one_is_not():
+    silent, loud = (sample.examination(related).outcomes[1] for related in (False, True))
+    assert "power" in wording.reading(silent)
+    assert wording.reading(loud) == ""
+
+
+def conclusion(log10_ratio: float) -> Conclusion:
+    base = sample.examination().conclusions[2]
+    return Conclusion(
+        proposition=base.proposition, alternative="independence", null=base.null, kind=base.kind, reason=base.reason,
+        log10_likelihood_ratio=log10_ratio, word="some word",
+    )  # fmt: skip
+
+
+def test_likelihood_sentence_puts_the_number_before_the_word_both_ways():
+    upwards = wording.likelihood_sentence(conclusion(1.15), "a relation")
+    downwards = wording.likelihood_sentence(conclusion(-1.15), "a relation")
+    assert upwards.startswith("The outcome is 14 times as probable under ‘a relation’ as under ‘independence’.")
+    assert "14 times as probable under ‘independence’ as under ‘a relation’" in downwards
+    assert "likelihood ratio is 0.07" in downwards
+    for told in (upwards, downwards):
+        assert re.search(r"\d", told).start() < told.index("some word")
+
+
+@given(st.floats(min_value=-5000, max_value=0))
+def test_a_probability_is_never_printed_smaller_than_it_is(log10_p):
+    text = wording.probability(log10_p)
+    if text.startswith("10^"):
+        assert log10_p - 1e-8 <= int(text[3:]) <= log10_p + 1
+    else:
+        assert 10.0**log10_p * (1 - 1e-8) <= value(text) <= 10.0**log10_p * 1.11
+
+
+@given(st.floats(min_value=-300, max_value=300))
+def test_a_likelihood_ratio_is_never_printed_larger_than_it_is(log10_ratio):
+    text = wording.ratio(log10_ratio)
+    if text.startswith("10^"):
+        assert log10_ratio - 1 <= int(text[3:]) <= log10_ratio + 1e-8
+    else:
+        assert 10.0**log10_ratio * 0.89 <= value(text) <= 10.0**log10_ratio * (1 + 1e-8)
+
+
+@given(st.floats(min_value=1e-12, max_value=1 - 1e-9))
+def test_a_chance_is_never_printed_smaller_than_it_is(chance):
+    assert chance * (1 - 1e-5) <= value(wording.chance(chance)) <= max(chance * 1.011, chance + 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("log10_p", "text"), [(-1536.0, "10^-1536"), (-0.509, "0.31"), (0.0, "1"), (-2.9, "0.0013"), (-12.4, "10^-12")]
+)
+def test_probability_as_printed(log10_p, text):
+    assert wording.probability(log10_p) == text
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_a_share_is_one_or_nought_only_when_it_is(first, second):
+    count, opportunities = min(first, second), max(first, second)
+    text = wording.share(count, opportunities)
+    assert (text == "1") == (count == opportunities > 0)
+    assert (text == "0") == (count == 0 < opportunities)
+
+
+def test_hostile_text_loses_its_control_and_direction_characters():
+    shown = wording.visible(sample.HOSTILE)
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "[red]" in shown
+    assert len(wording.shortened("x" * 500, 30)) == 30
+
+
+def test_findings_of_the_sample_are_its_own_tails():
+    for related in (True, False):
+        for outcome in sample.examination(related).outcomes:
+            if isinstance(outcome, Finding) and outcome.null is not Null.POPULATION:
+                assert outcome.log10_p == sample.upper_tail(outcome.count, outcome.opportunities, outcome.chance)
+
+
+@pytest.mark.parametrize("null", list(Null))
+def test_validation_counts_lineages_or_says_that_there_were_none(null):
+    finding = sample.examination().outcomes[1]
+    assert wording.validation(finding.lineages, null).startswith("0 of 41 stranger lineages")
+    untested = type(finding.lineages)(strangers=0, strangers_exceeding=0, upper_limit=1.0)
+    assert "not tested" in wording.validation(untested, null)
+    assert wording.control_lineages(untested) == "none"

@@ -1,0 +1,267 @@
+"""The worlds of the bench: pairs of exhibits whose truth is known because they were made here (tests/exhibits.py).
+
+A world says what is true of a pair ('stranger', or a relation that examiners may claim to find), which part of the exhibits
+shows it, and the two exhibits by name. An examiner is held to the worlds of the part that it names first in NEEDS. To put
+an examiner with a new claim on the bench, add a world whose truth is that claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from studies.weights import provisional_register
+from studies.zoo.repackaging import pad_vocabulary, rename_prefix, reshard
+
+from filiation.evidence import Access
+from filiation.examiners.catalogue import calibration
+from filiation.examiners.examiner import Examiner
+from filiation.statistics.register import Calibration
+from tests.exhibits import (
+    longer_vocabulary,
+    merges_as_pairs,
+    permuted_ids,
+    permuted_units,
+    permuted_vocabulary,
+    shuffled_keys,
+)
+
+STRANGER = "stranger"
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """`not_strangers_for`: tests whose own alternative is false here although the truth is 'stranger', and `why`."""
+
+    truth: str
+    part: Access
+    reference: str
+    suspect: str
+    not_strangers_for: frozenset[str] = frozenset()
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.truth}: {self.reference} | {self.suspect}"
+
+
+def _weights(truth: str, *pairs: tuple[str, str]) -> list[World]:
+    return [World(truth=truth, part=Access.WEIGHTS, reference=one, suspect=other) for one, other in pairs]
+
+
+def _tokenizers(truth: str, *pairs: tuple[str, str]) -> list[World]:
+    return [World(truth=truth, part=Access.TOKENIZER, reference=one, suspect=other) for one, other in pairs]
+
+
+def _designs(truth: str, *pairs: tuple[str, str]) -> list[World]:
+    return [World(truth=truth, part=Access.CONFIGURATION, reference=one, suspect=other) for one, other in pairs]
+
+
+BASIS_IN_COMMON = {
+    "not_strangers_for": frozenset({"weights.dimension-index"}),
+    "why": "embeddings or hidden states were handed over, and with them the numbering of the hidden dimensions",
+}
+
+WEIGHTS = (
+    *_weights(
+        STRANGER,
+        ("base-a", "base-b"),
+        ("base-a", "base-c"),
+        ("base-a", "base-d"),
+        ("base-b", "base-c"),
+        ("base-b", "base-d"),
+        ("base-c", "base-d"),
+        ("base-a", "base-other-shape"),
+        ("base-other-shape", "base-b"),
+        ("qwen2-a", "qwen2-b"),
+        ("gpt2-a", "gpt2-b"),
+        ("base-a", "qwen2-a"),
+        ("gpt2-b", "gpt2-laundered-tuned"),
+        ("qwen2-b", "qwen2-fine-tuned"),
+        ("base-b", "base-a laundered"),
+        ("base-b", "fine-tuned"),
+        ("depth-pruned", "base-d"),
+        ("neurons-split", "padded-b"),
+        ("vocabulary-extended", "base-c"),
+        # Hard strangers.
+        ("base-a", "same-order"),
+        ("base-a", "long-b"),
+        ("base-a", "long-c"),
+        ("long-b", "long-c"),
+        ("heavy", "long-b"),
+        ("heavy", "long-c"),
+        ("padded-b", "padded-c"),
+        ("base-a", "padded-c"),
+        ("half-b", "half-c"),
+        ("pruned-half", "half-b"),
+        ("half-b", "padded-c"),
+        ("base-a", "student-logits"),
+        ("heavy", "student-logits"),
+    ),
+    World(truth=STRANGER, part=Access.WEIGHTS, reference="base-a", suspect="shared-embeddings", **BASIS_IN_COMMON),
+    World(truth=STRANGER, part=Access.WEIGHTS, reference="base-a", suspect="student-hidden", **BASIS_IN_COMMON),
+    *_weights("copy", ("base-a", "base-a in bfloat16"), ("gpt2-a", "gpt2-a in bfloat16")),
+    *_weights(
+        "fine-tune",
+        ("base-a", "fine-tuned"),
+        ("base-a", "continued"),
+        ("base-a", "heavy"),
+        ("qwen2-a", "qwen2-fine-tuned"),
+        ("gpt2-a", "gpt2-fine-tuned"),
+    ),
+    *_weights("LoRA", ("base-a", "lora")),
+    *_weights("quantised", ("base-a", "int8"), ("base-a", "int4"), ("qwen2-a", "qwen2-int4"), ("gpt2-a", "gpt2-int4")),
+    *_weights("pruned", ("base-a", "pruned-half"), ("qwen2-a", "qwen2-pruned-half"), ("gpt2-a", "gpt2-pruned-half")),
+    *_weights("depth-pruned", ("base-a", "depth-pruned"), ("depth-pruned", "base-a")),
+    *_weights("width-pruned", ("base-a", "width-pruned"), ("width-pruned", "base-a")),
+    *_weights(
+        "merge",
+        ("base-a", "merge-50"),
+        ("base-c", "merge-50"),
+        ("base-a", "merge-30"),
+        ("qwen2-a", "qwen2-merge-40"),
+        ("gpt2-a", "gpt2-merge-40"),
+    ),
+    *_weights("stitched", ("base-a", "stitched"), ("base-c", "stitched")),
+    *_weights("vocabulary extended", ("base-a", "vocabulary-extended")),
+    *_weights(
+        "laundered",
+        ("base-a", "base-a laundered"),
+        ("base-a laundered", "base-a"),
+        ("qwen2-a", "qwen2-a laundered"),
+        ("gpt2-a", "gpt2-a laundered"),
+    ),
+    *_weights(
+        "laundered and fine-tuned",
+        ("base-a", "laundered-tuned"),
+        ("base-a", "laundered-heavy"),
+        ("qwen2-a", "qwen2-laundered-tuned"),
+        ("gpt2-a", "gpt2-laundered-tuned"),
+    ),
+    *_weights("same initialisation", ("base-a", "sibling")),
+)
+
+TOKENIZERS = (
+    *_tokenizers(
+        STRANGER,
+        ("merges of text 1", "merges of text 2"),
+        ("merges of text 1", "merges of text 3"),
+        ("merges of text 1", "merges of text 4"),
+        ("merges of text 2", "merges of text 3"),
+        ("merges of text 2", "merges of text 4"),
+        ("merges of text 3", "merges of text 4"),
+        ("merges of text 2", "merges of text 1, ids permuted"),
+        ("merges of text 2", "merges of text 1, extended"),
+        ("scores of text 1", "scores of text 2"),
+        ("merges of text 1", "scores of text 2"),
+        ("scores of text 1", "merges of text 2"),
+    ),
+    *_tokenizers(
+        "tokenizer copied",
+        ("merges of text 1", "merges of text 1"),
+        ("merges of text 3", "merges of text 3"),
+        ("scores of text 1", "scores of text 1"),
+    ),
+    *_tokenizers("tokenizer ids permuted", ("merges of text 1", "merges of text 1, ids permuted")),
+    *_tokenizers("vocabulary extended", ("merges of text 1", "merges of text 1, extended")),
+    *_tokenizers("tokenizer part taken", ("merges of text 1", "first half of merges of text 1")),
+)
+
+DESIGNS = (
+    *_designs(
+        STRANGER,
+        ("Falcon", "OPT"),
+        ("BLOOM", "Pythia"),
+        ("MPT", "Gemma"),
+        ("GPT-2", "Qwen"),
+        ("Phi", "StarCoder"),
+        ("StableLM", "BLOOM"),
+        ("OLMo", "GPT-J"),
+        ("Gemma", "DeepSeek"),
+        ("OPT", "Phi"),
+        ("SmolLM", "Falcon"),
+        ("Pythia", "Gemma"),
+        ("Qwen", "MPT"),
+    ),
+    *_designs("copy", ("a small design", "a small design"), ("an odd design", "an odd design")),
+    *_designs("fine-tune", ("an odd design", "an odd design, longer context")),
+    *_designs("quantised", ("an odd design", "an odd design, quantised")),
+    *_designs("laundered", ("an odd design", "an odd design, laundered")),
+)
+
+WORLDS = (*WEIGHTS, *TOKENIZERS, *DESIGNS)
+
+
+def strangers(examiner: Examiner) -> list[World]:
+    return [world for world in WORLDS if world.part is examiner.NEEDS[0] and world.truth == STRANGER]
+
+
+def relatives(examiner: Examiner, claim: str) -> list[World]:
+    return [world for world in WORLDS if world.part is examiner.NEEDS[0] and world.truth == claim]
+
+
+# ------------------------------------------------------------------------------------------------------ other wrappings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wrapping:
+    """The same exhibit written in another way. `exact`: nothing numeric changed, so every count must stay as it was.
+
+    `moves`: tests that look at what this wrapping changes, and say so.
+    """
+
+    name: str
+    part: Access
+    wrap: Callable[[Path, Path], Path]
+    exact: bool = True
+    moves: frozenset[str] = frozenset()
+
+
+WRAPPINGS = (
+    Wrapping(name="other shards", part=Access.WEIGHTS, wrap=lambda a, b: reshard(a, b, shards=3)),
+    Wrapping(name="tensors renamed", part=Access.WEIGHTS, wrap=rename_prefix),
+    Wrapping(name="vocabulary padded", part=Access.WEIGHTS, wrap=pad_vocabulary),
+    Wrapping(name="JSON keys in another order", part=Access.WEIGHTS, wrap=shuffled_keys),
+    Wrapping(
+        name="rows of the MLPs reordered",
+        part=Access.WEIGHTS,
+        wrap=permuted_units,
+        exact=False,
+        moves=frozenset({"weights.neuron-index"}),
+    ),
+    Wrapping(name="rows of the vocabulary reordered", part=Access.WEIGHTS, wrap=permuted_vocabulary, exact=False),
+    Wrapping(name="JSON keys in another order", part=Access.TOKENIZER, wrap=shuffled_keys),
+    Wrapping(name="merges in the other spelling", part=Access.TOKENIZER, wrap=merges_as_pairs),
+    Wrapping(
+        name="ids permuted",
+        part=Access.TOKENIZER,
+        wrap=permuted_ids,
+        exact=False,
+        moves=frozenset({"tokenizer.token-ids"}),
+    ),
+    Wrapping(name="JSON keys in another order", part=Access.CONFIGURATION, wrap=shuffled_keys),
+    Wrapping(name="vocabulary padded", part=Access.CONFIGURATION, wrap=longer_vocabulary, exact=False),
+)
+
+REWRAPPED = {
+    Access.WEIGHTS: (("base-a", "fine-tuned"), ("base-a", "base-b"), ("base-a", "merge-30"), ("base-a", "base-a")),
+    Access.TOKENIZER: (("merges of text 1", "merges of text 1"), ("merges of text 1", "merges of text 2")),
+    Access.CONFIGURATION: (("an odd design", "an odd design"), ("Falcon", "OPT")),
+}
+"""The pairs (reference, suspect) whose suspect is written in another way: of each part relatives and a stranger."""
+
+CONTROLS = {
+    Access.WEIGHTS: ("base-b", "base-c", "base-d"),
+    Access.TOKENIZER: ("merges of text 2", "merges of text 3", "merges of text 4"),
+    Access.CONFIGURATION: ("Falcon", "OPT", "BLOOM"),
+}
+
+# ------------------------------------------------------------------------------------------------------ the registers
+
+
+def register(examiner: Examiner) -> Calibration:
+    """The shipped register of nulls; before the weights study was run, the one that the study starts from."""
+    shipped = calibration(examiner)
+    if not shipped.entries and examiner.NAME == "weights":
+        return provisional_register({"llama", "qwen2", "gpt2"})
+    return shipped
