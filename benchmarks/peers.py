@@ -41,10 +41,10 @@ from rich.table import Table
 from scipy.optimize import linear_sum_assignment
 from scipy.special import gammaln, logsumexp
 from scipy.stats import rankdata, t
-from studies.zoo import Zoo, build, launder
-from studies.zoo.folders import read_folder
 
 from benchmarks import figures as readme
+from studies.zoo import Zoo, build, launder
+from studies.zoo.folders import read_folder
 
 Array = NDArray[np.float32]
 
@@ -274,10 +274,10 @@ def ask_kit(pairs: Sequence[tuple[Path, Path]]) -> list[dict[str, Any]]:
 def ask_filiation(first: Path, second: Path) -> dict[str, float]:
     """log10 p per test; the copy is compared with itself under another name."""
     import msgspec
-    from studies.weights import outcomes_of, provisional_register, related
 
     from filiation.evidence import Relation
     from filiation.statistics.register import load
+    from studies.weights import outcomes_of, provisional_register, related
 
     register = load("weights")
     relation = msgspec.convert(related((str(first), str(second), 0)), Relation)

@@ -28,11 +28,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import tokenizers as hf
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-import tokenizers as hf
 from filiation.evidence import Coincidences, Null, RelationPower
 from filiation.examiners import tokenizer as examiner
 from filiation.measures.token_order import (

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from filiation.evidence import Access
 from studies.zoo import Zoo, launder
 from studies.zoo.corpus import read_corpus
 from studies.zoo.folders import read_folder, write_folder
 from studies.zoo.repackaging import bfloat16_copy
-
-from filiation.evidence import Access
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 Wrap = Callable[[Path, Path], Path]
 

@@ -13,7 +13,6 @@ import ml_dtypes
 import msgspec
 import numpy as np
 import pytest
-from studies.zoo import Zoo
 
 from filiation.errors import UsageError
 from filiation.evidence import Absent, Finding, Multiplicity, Null, Observation, Relations, digest
@@ -21,6 +20,7 @@ from filiation.examiners.catalogue import REQUIRED, examiners
 from filiation.examiners.examiner import Examiner
 from filiation.investigation import compare
 from filiation.sources.families import Role, decoder_of
+from studies.zoo import Zoo
 from tests import bench as the
 from tests import outside_examiner
 from tests.exhibits import Exhibits

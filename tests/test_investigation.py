@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from studies.zoo import Zoo
 
 from filiation.errors import RecordError, SourceNotFound, UsageError
 from filiation.evidence import Absent, Circumstances, Examination, Finding, Inconclusive, NotExamined
 from filiation.examiners.catalogue import examiners
 from filiation.investigation import compare, judge_again
 from filiation.sources.open import open_source
+from studies.zoo import Zoo
 
 EVERY_TEST = [test.id for examiner in examiners() for test in examiner.TESTS]
 

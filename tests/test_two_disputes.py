@@ -11,8 +11,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from studies.zoo import Zoo
-from studies.zoo.folders import read_folder
 
 from filiation.conclusions import conclude
 from filiation.evidence import Finding, Null, Outcome, Relation, RelationPower, Relations
@@ -20,6 +18,8 @@ from filiation.examiners import weights
 from filiation.examiners.examiner import Subject
 from filiation.sources.open import open_source
 from filiation.statistics.register import Calibration, StrangerCount
+from studies.zoo import Zoo
+from studies.zoo.folders import read_folder
 from tests.worlds import register
 
 REFERENCE, STRANGER, COPY = "base-a", "base-c", "laundered-tuned"

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from studies.weights import provisional_register
-from studies.zoo.repackaging import pad_vocabulary, rename_prefix, reshard
-
 from filiation.evidence import Access
 from filiation.examiners.catalogue import calibration
 from filiation.examiners.examiner import Examiner
 from filiation.statistics.register import Calibration
+from studies.weights import provisional_register
+from studies.zoo.repackaging import pad_vocabulary, rename_prefix, reshard
 from tests.exhibits import (
     longer_vocabulary,
     merges_as_pairs,

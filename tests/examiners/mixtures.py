@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+
 from studies.zoo.folders import read_folder, write_folder
 
 _PART = {"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}

@@ -10,10 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studies.weights import provisional_register, stranger_shares
-from studies.zoo import WASHES, Zoo, launder
-from studies.zoo.folders import read_folder, write_folder
-from studies.zoo.repackaging import bfloat16_copy
 
 from filiation.evidence import (
     Absent,
@@ -33,6 +29,10 @@ from filiation.examiners.examiner import Subject
 from filiation.investigation import compare
 from filiation.sources.open import open_source
 from filiation.statistics.register import empty
+from studies.weights import provisional_register, stranger_shares
+from studies.zoo import WASHES, Zoo, launder
+from studies.zoo.folders import read_folder, write_folder
+from studies.zoo.repackaging import bfloat16_copy
 from tests.examiners.mixtures import mixture
 from tests.worlds import register
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from studies.zoo import Zoo
 
 from filiation.measures.alignment import polar, signatures, token_alignment, token_free_alignment, whitened_cross
 from filiation.measures.layers import as_it_is, prepared
@@ -12,6 +11,7 @@ from filiation.measures.neurons import Neurons, inverse_root, same_partner_twice
 from filiation.sources.families import decoder_of
 from filiation.sources.open import open_source
 from filiation.sources.residual import ResidualView
+from studies.zoo import Zoo
 from tests.measures.small_layers import random_neurons, random_rotation, rewritten
 
 examples = settings(deadline=None, derandomize=True, max_examples=20)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 import tokenizers as hf
+
 from filiation.sources.tokenizers import TokenizerDefinition, tokenizer_from_gguf
 
 TEXT = "def naïve(x):\n    return 'žluťoučký kůň', x  # 東京 \U0001f600\n"

@@ -9,10 +9,10 @@ import struct
 
 import pytest
 import sentencepiece
+import tokenizers as hf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tokenizers as hf
 from filiation.errors import MalformedSource
 from filiation.sources.tokenizers import (
     LONGEST_TOKEN,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from studies.zoo import Zoo, build
 from studies.zoo.sizes import Size
 

@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+
 from studies.zoo import Zoo
 from studies.zoo.architectures import load
 from studies.zoo.folders import Weights, read_folder
-
-from tokenizers import Tokenizer
 
 UP = "model.layers.{}.mlp.up_proj.weight"
 QUERY = "model.layers.0.self_attn.q_proj.weight"

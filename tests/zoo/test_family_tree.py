@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+
 from studies.zoo import family_tree
 from studies.zoo.derivations import METHODS
 from studies.zoo.family_tree import FamilyTree

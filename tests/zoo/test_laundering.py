@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from studies.zoo import WASHES, Zoo, launder, valid_washes
 from studies.zoo.architectures import load
 from studies.zoo.folders import Weights, read_folder

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from studies.zoo import Zoo
 from studies.zoo.architectures import load
 from studies.zoo.folders import read_folder
