@@ -41,6 +41,26 @@ EXPLANATIONS = {
         "exposure through a third party",
         "the same recipe and training data",
     ),
+    Proposition.OUTPUTS: (
+        "a common public ancestor",
+        "shared public data",
+        "web contamination: the reference's answers stand in public text",
+        "the same teacher",
+        "the reverse direction: the reference learned from the suspect",
+        "exposure through a third party",
+    ),
+    Proposition.GUARDRAILS: (
+        "a common public ancestor",
+        "shared public data",
+        "the same published policy or the same safety vendor",
+        "the reverse direction: the reference learned from the suspect",
+    ),
+    Proposition.SERVICE: (
+        "another runtime or number format",
+        "another system prompt or chat template",
+        "other sampling parameters",
+        "a change of version between the two recordings",
+    ),
 }
 """The innocent explanations a conclusion has to answer for; a finding says in `conditional_on` or `companions` which it tested."""
 

@@ -43,6 +43,9 @@ class Proposition(StrEnum):
     DESIGN = "design"
     TOKENIZER = "tokenizer"
     WEIGHTS = "weights"
+    OUTPUTS = "outputs"
+    GUARDRAILS = "guardrails"
+    SERVICE = "service"
 
 
 class Characteristic(StrEnum):
@@ -58,6 +61,7 @@ class Access(StrEnum):
     CONFIGURATION = "configuration"
     TOKENIZER = "tokenizer"
     WEIGHTS = "weights"
+    TRANSCRIPT = "transcript"
 
 
 # ------------------------------------------------------------------------------------------------------- coincidences

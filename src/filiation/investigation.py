@@ -68,7 +68,7 @@ def compare(
     started = time.monotonic()
     if hashing not in HASHING:
         raise UsageError(f"hashing cannot be {hashing!r}", advice=f"give one of {', '.join(HASHING)}")
-    sources = _open([reference, suspect, *controls], lineages or {})
+    sources = _open([reference, suspect, *_each_model(reference, suspect, controls)], lineages or {})
     examiners = chosen(tuple(only))
     _check_parameters(parameters or {})
     observations: list[Observation] = []
@@ -151,6 +151,24 @@ def _open(exhibits: Sequence[str | Path | Source], lineages: Mapping[str, str]) 
     return sources
 
 
+def _each_model(
+    reference: str | Path | Source, suspect: str | Path | Source, controls: Sequence[str | Path | Source]
+) -> list[str | Path | Source]:
+    """The controls, where `transcripts:FILE` without a model stands for every model in it that is not already an exhibit."""
+    from filiation.sources.transcripts import PREFIX, models_of, split_location
+
+    taken = {str(exhibit) for exhibit in (reference, suspect, *controls)}
+    each: list[str | Path | Source] = []
+    for control in controls:
+        file, model = split_location(str(control)) if str(control).startswith(PREFIX) else (None, "")
+        if file is None or model:
+            each.append(control)
+            continue
+        named = [f"{PREFIX}{file}#{name}" for name in models_of(file)]
+        each += [location for location in named if location not in taken]
+    return each
+
+
 def _check_parameters(parameters: Parameters) -> None:
     """A misspelt parameter would leave a plan unfulfilled without a word."""
     known = {examiner.NAME: getattr(examiner, "PARAMETERS", {}) for examiner in chosen(())}
@@ -196,10 +214,16 @@ def _relate(
         names = f"{first.observation.exhibit} | {second.observation.exhibit}"
         return examiner.relate(first, second, seed, lambda what, share: progress(f"{names}: {what}", share))
 
+    able = [control for control in controls if isinstance(control, Subject)]
+    line_up = getattr(examiner, "line_up", None)
+    if line_up is not None:
+        together = line_up(
+            reference, suspect, able, seed, lambda what, share: progress(f"{examiner.NAME}: {what}", share)
+        )
+        return together if isinstance(together, Absent) else Relations(pair=together)
     pair = relate(reference, suspect)
     if isinstance(pair, Absent):
         return pair
-    able = [control for control in controls if isinstance(control, Subject)]
     by_reference = [relate(reference, control) for control in able]
     by_suspect = [relate(control, suspect) for control in able]
     return Relations(

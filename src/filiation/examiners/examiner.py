@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -49,3 +49,12 @@ class Examiner(Protocol):
         self, relations: Relations, controls: tuple[Identity, ...], calibration: Calibration
     ) -> tuple[Outcome, ...]:
         """One outcome per test, from the records alone: pure, no files, no clock, no randomness of its own."""
+
+
+class LineUpExaminer(Protocol):
+    """What an examiner adds that can only measure two models among others (null by population)."""
+
+    def line_up(
+        self, reference: Subject, suspect: Subject, controls: Sequence[Subject], seed: int, progress: Progress = silent
+    ) -> Relation | Absent:
+        """Record the pair together with the line-up it is judged in; `relate(a, b, ...)` is `line_up(a, b, (), ...)`."""

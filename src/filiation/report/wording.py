@@ -48,12 +48,18 @@ PROPOSITION_TITLES = {
     Proposition.DESIGN: "Design",
     Proposition.TOKENIZER: "Tokenizer",
     Proposition.WEIGHTS: "Weights",
+    Proposition.OUTPUTS: "Outputs",
+    Proposition.GUARDRAILS: "Guardrails",
+    Proposition.SERVICE: "Service",
 }
 
 PROPOSITION_QUESTIONS = {
     Proposition.DESIGN: "Is the suspect built to the reference's design, and how rare is that design?",
     Proposition.TOKENIZER: "Does the suspect's tokenizer share the reference's accidents of training?",
     Proposition.WEIGHTS: "Do the suspect's weights have an ancestor in common with the reference's, initialisation included?",
+    Proposition.OUTPUTS: "Do the suspect's answers share the reference's accidents more than unrelated models' answers do?",
+    Proposition.GUARDRAILS: "Does the suspect refuse what the reference refuses, in the reference's words, more than unrelated models do?",
+    Proposition.SERVICE: "Do the suspect's answers differ from the reference model's by more than a change of runtime makes them differ?",
 }
 
 MERGED = "This finding depends on the one that carries the likelihood ratio, so the two are never multiplied."

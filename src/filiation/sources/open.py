@@ -11,26 +11,34 @@ from filiation.sources.folder import FolderSource, SingleFileSource, refuse_pick
 from filiation.sources.source import Source
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}(@[\w./-]{1,200})?")
-_LATER = ("openai:", "anthropic:", "transcripts:")
+ENDPOINTS = ("openai:", "anthropic:")
+TRANSCRIPTS = "transcripts:"
 
 KINDS = (
     "a Hugging Face folder, *.safetensors, *.gguf, tokenizer.json, tokenizer.model, config.json, "
-    "or a hub id like org/name@revision"
+    "a hub id like org/name@revision, or recorded answers as transcripts:FILE#MODEL"
 )
 
 
 def open_source(location: str | Path, *, name: str | None = None, lineage_id: str = "") -> Source:
-    """The source at `location`: a folder, a file, or a hub id `org/name` or `org/name@revision`.
+    """The source at `location`: a folder, a file, a hub id `org/name[@revision]`, or recorded answers `transcripts:FILE#MODEL`.
 
     `name` is what reports call it; `lineage_id` declares which independent training it comes from. Only headers are
     read. Raises SourceError where there is nothing readable, UsageError on a kind that is not supported, MissingExtra
     for a hub id without the extra `hub`.
     """
     text = str(location)
-    if text.startswith(_LATER):
+    if text.startswith(ENDPOINTS):
         raise UsageError(
-            f"{text.split(':')[0]}: sources are not supported in this version", exhibit=text, advice=f"give {KINDS}"
+            "an endpoint has to be asked first, and what it answers recorded",
+            exhibit=text,
+            advice="record its answers with 'filiation probe', then compare transcripts:FILE#MODEL",
         )
+    if text.startswith(TRANSCRIPTS):
+        from filiation.sources.transcripts import TranscriptSource, split_location
+
+        file, model = split_location(text)
+        return TranscriptSource(file, model, name=name or "", lineage_id=lineage_id)
     path = Path(location).expanduser()
     try:
         is_folder, exists = path.is_dir(), path.exists()

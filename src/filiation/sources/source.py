@@ -62,7 +62,11 @@ class Source(Protocol):
 
     @property
     def format(self) -> str:
-        """'folder', 'safetensors', 'gguf' or 'hub'."""
+        """'folder', 'safetensors', 'gguf', 'hub' or 'transcript'."""
+
+    @property
+    def lineage_id(self) -> str:
+        """The declared lineage, empty where none was declared."""
 
     def configuration(self) -> Mapping[str, Any] | Absent:
         """The model's configuration with the key names of Hugging Face's config.json (GGUF metadata is translated)."""
@@ -71,6 +75,9 @@ class Source(Protocol):
         """The `TokenizerDefinition` (sources/tokenizers.py), or `Absent`."""
 
     def tensors(self) -> Tensors | Absent: ...
+
+    def transcript(self) -> Any:
+        """The `Transcript` (sources/transcripts.py) of recorded answers, or `Absent`."""
 
     def identity(
         self, everything: bool | None = None, progress: Callable[[str, float], None] = lambda _what, _share: None

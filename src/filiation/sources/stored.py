@@ -64,6 +64,9 @@ class StoredSource:
             self._tensors = self._open_tensors()
         return self._tensors
 
+    def transcript(self) -> Absent:
+        return Absent(reason="these are a model's files, not recorded answers: record some with 'filiation probe'")
+
     def identity(
         self, everything: bool | None = None, progress: Callable[[str, float], None] = lambda _what, _share: None
     ) -> Identity:

@@ -1,0 +1,354 @@
+"""What the examiners of recorded answers have in common: a line-up of models, and its judgement by rank.
+
+An examiner measures one number for every ordered pair of the models present: how much the second, as candidate, agrees with
+the first, as reference. `line_up_content` records those numbers as integers, together with who is related to whom;
+`judge_line_up` ranks the suspect among the control lineages from that record alone:
+
+    1. Decline where the examiner could not measure, or its register has no entry.
+    2. Leave out controls that are related to the reference or the suspect, by declaration.
+    3. Decline where fewer control lineages or labs are left than the examiner needs.
+    4. Decline where held-out labs show that ranks of this population do not keep their promise.
+    5. Rank; p is never below the smallest level that the held-out labs confirmed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from filiation.evidence import (
+    Absent,
+    Companion,
+    Component,
+    Effect,
+    Finding,
+    Inconclusive,
+    Lineages,
+    Multiplicity,
+    Null,
+    Observation,
+    Outcome,
+    Power,
+    Record,
+    Relation,
+    Relations,
+    Test,
+    digest,
+    round_against_accuser,
+)
+from filiation.examiners.examiner import Subject
+from filiation.sources.source import Source
+from filiation.statistics.e_values import log10_e_value_of_p
+from filiation.statistics.likelihood import upper_limit
+from filiation.statistics.line_up import (
+    HeldOutLevel,
+    Population,
+    held_out_calibration,
+    rank_among_lineages,
+    smallest_level_that_holds,
+)
+from filiation.statistics.register import Calibration
+
+SCALE = 10_000
+"""Scores are recorded as integers, in ten-thousandths."""
+
+UNDECLARED = "(lineage not declared)"
+"""Controls of unknown lineage stand in the line-up as one: counted apart they would make p smaller than it is."""
+
+
+class Entrant(Record, frozen=True, kw_only=True):
+    """One model of a line-up. `origin`: 'reference', 'suspect', 'control' (given by the user) or 'pack'."""
+
+    name: str
+    lineage: str
+    lab: str
+    origin: str
+
+
+class Demands(Record, frozen=True, kw_only=True):
+    """What an examiner needs before it ranks."""
+
+    prompts: int
+    lineages: int
+    labs: int
+    controls: int
+
+
+def observe_transcript(examiner: str, version: str, source: Source) -> Observation | Absent:
+    """What every examiner of recorded answers records of one model: who says it is whom, and what was answered."""
+    transcript = source.transcript()
+    if isinstance(transcript, Absent):
+        return transcript
+    return Observation(
+        examiner=examiner,
+        examiner_version=version,
+        exhibit=source.name,
+        content={
+            "lineage": source.lineage_id,
+            "lab": transcript.lab,
+            "prompts": len(transcript.prompts),
+            "answers": transcript.frame.height,
+            "sha256": transcript.sha256,
+        },
+    )
+
+
+def entrant_of(subject: Subject, origin: str) -> Entrant:
+    content = subject.observation.content
+    return Entrant(name=subject.observation.exhibit, lineage=content["lineage"], lab=content["lab"], origin=origin)
+
+
+def line_up_content(
+    entrants: Sequence[Entrant],
+    scores: NDArray[np.float64],
+    *,
+    prompts: int,
+    related: Sequence[tuple[int, int]] = (),
+    packs: Sequence[str] = (),
+    seed: int,
+    test: str,
+    detail: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The record of one line-up. `entrants[0]` is the reference, `entrants[1]` the suspect.
+
+    `scores[i, j]`: entrant j as candidate for entrant i as reference, n x n, larger is closer; the diagonal is not read.
+    `related`: pairs known to be related, or not known not to be (same lineage or same lab need not be listed).
+    Raises ValueError where a score is not finite.
+    """
+    size = len(entrants)
+    values = np.array(scores, dtype=np.float64, copy=True)
+    if values.shape != (size, size):
+        raise ValueError(f"scores of shape {values.shape} for {size} entrants")
+    np.fill_diagonal(values, 0.0)
+    if not np.isfinite(values).all():
+        raise ValueError("every score must be a finite number")
+    recorded = np.rint(values * SCALE).astype(np.int64)
+    matrix = related_matrix(entrants, related)
+    # The reference and the suspect are in dispute: the promise of ranks is examined on the controls alone.
+    controls = list(range(2, size))
+    population = Population(
+        scores=recorded[np.ix_(controls, controls)] / SCALE,
+        lineages=[entrants[at].lineage or UNDECLARED for at in controls],
+        labs=[lab_of(entrants[at]) for at in controls],
+        related=matrix[np.ix_(controls, controls)],
+    )
+    held_out = held_out_calibration(population, np.random.default_rng(seed)) if size > 2 else ()
+    return {
+        "entrants": [msgspec.to_builtins(entrant) for entrant in entrants],
+        "scores": recorded.tolist(),
+        "related": sorted([min(pair), max(pair)] for pair in related),
+        "prompts": prompts,
+        "packs": list(packs),
+        "held_out": [msgspec.to_builtins(level) for level in held_out],
+        "detail": dict(detail or {}),
+        "summary": {test: {"count": 0, "opportunities": prompts}},
+    }
+
+
+def lab_of(entrant: Entrant | Mapping[str, Any]) -> str:
+    """The lab, or the lineage where no lab was declared."""
+    given = entrant if isinstance(entrant, Mapping) else msgspec.to_builtins(entrant)
+    return str(given["lab"] or given["lineage"] or UNDECLARED)
+
+
+def related_matrix(entrants: Sequence[Entrant], related: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    """Symmetric n x n: listed pairs, and pairs of one declared lineage or one declared lab."""
+    size = len(entrants)
+    matrix = np.zeros((size, size), dtype=np.bool_)
+    for one, other in related:
+        matrix[one, other] = matrix[other, one] = True
+    for kind in ("lineage", "lab"):
+        names = np.asarray([getattr(entrant, kind) for entrant in entrants])
+        matrix |= (names[:, None] == names[None, :]) & (names[:, None] != "")
+    np.fill_diagonal(matrix, False)
+    return matrix
+
+
+# --------------------------------------------------------------------------------------------------------------- judge
+
+
+def judge_line_up(
+    test: Test,
+    relations: Relations,
+    calibration: Calibration,
+    *,
+    examiner_version: str,
+    demands: Demands,
+    effect: Effect,
+    assumptions: tuple[str, ...],
+    limitations: tuple[str, ...],
+    companions: tuple[Companion, ...] = (),
+    components: tuple[Component, ...] = (),
+    key: str = "",
+    not_validated: str = "",
+) -> Outcome:
+    """The outcome of one test whose pair was recorded by `line_up_content`. `key`: the register's entry (default: the test).
+
+    `not_validated`: a reason of the examiner's own to decline although the line-up is complete.
+    """
+    content = relations.pair.content
+    common = common_fields(test, relations.pair, examiner_version)
+    free = controls_left(content)
+    shown = (*components, *control_components(content, free))
+
+    def declined(reason: str) -> Inconclusive:
+        return Inconclusive(
+            **common,
+            reason=reason,
+            components=shown,
+            companions=(*companions, *held_out_companions(content)),
+            limitations=limitations,
+            seed=relations.pair.seed,
+            observations=(digest(relations.pair),),
+        )
+
+    entry = next((entry for entry in calibration.entries if entry.test == (key or test.id)), None)
+    if entry is None:
+        return declined(not_validated or f"not validated: the register of nulls has no entry for {key or test.id}")
+    if not_validated:
+        return declined(not_validated)
+    lacking = lacks(content, free, demands)
+    if lacking:
+        return declined(lacking)
+    held_out = tuple(msgspec.convert(level, HeldOutLevel) for level in content["held_out"])
+    holds = smallest_level_that_holds(held_out)
+    if holds is None:
+        return declined(
+            "not validated: with labs held out, unrelated controls reach p <= 0.05 more often than in 5 % of pairs"
+            if held_out
+            else "not validated: too few labs among the controls to examine whether ranks keep their promise"
+        )
+    ranked = rank_among_lineages(content["scores"][0][1], _scores_by_lineage(content, free))
+    lineages = len(ranked.lineages)
+    resolution = math.log10(max(1 / (lineages + 1), _floor(held_out, holds)))
+    log10_p = max(ranked.log10_p, resolution)
+    strangers = min(lineages, sum(kind.lineages for kind in entry.strangers) or lineages)
+    exceeding = min(strangers, sum(kind.exceeding for kind in entry.strangers))
+    return Finding(
+        **common,
+        reason="examined; ranked among control lineages, whatever the number of prompts",
+        count=len(ranked.closer),
+        opportunities=lineages,
+        chance=min(len(ranked.closer) + 1, lineages) / (lineages + 1),
+        log10_p=round_against_accuser(log10_p, accuses_when="small"),
+        log10_e=round_against_accuser(log10_e_value_of_p(log10_p), accuses_when="large"),
+        resolution_log10_p=round_against_accuser(resolution, accuses_when="small"),
+        effect=effect,
+        power=Power(
+            threshold_log10_p=entry.detection_log10_p,
+            detectable_share=1.0,
+            relations=entry.relatives,
+        ),
+        lineages=Lineages(
+            strangers=strangers,
+            strangers_exceeding=exceeding,
+            upper_limit=round(upper_limit(exceeding, strangers), 6),
+            controls=tuple(ranked.lineages),
+        ),
+        multiplicity=Multiplicity(
+            searched=1,
+            rule="one rank; each control lineage stands in it with its highest score, which helps the accused",
+        ),
+        components=shown,
+        companions=(*companions, *held_out_companions(content)),
+        assumptions=assumptions,
+        limitations=limitations,
+        seed=relations.pair.seed,
+        parameters_digest=digest({"packs": content["packs"], "prompts": content["prompts"]}),
+        calibration_digest=calibration.digest,
+        observations=(digest(relations.pair),),
+    )
+
+
+def common_fields(test: Test, pair: Relation, examiner_version: str) -> dict[str, Any]:
+    """The fields that every outcome of a test has."""
+    return {
+        "id": f"{test.id}:{pair.first}|{pair.second}",
+        "examiner": pair.examiner,
+        "examiner_version": examiner_version,
+        "test": test.id,
+        "proposition": test.proposition,
+        "alternative": test.alternative,
+        "relation_class": test.relation_class,
+        "characteristic": test.characteristic,
+        "null": test.null,
+    }
+
+
+def controls_left(content: Mapping[str, Any]) -> list[int]:
+    """Positions of the controls that are related neither to the reference nor to the suspect, by declaration."""
+    entrants = [msgspec.convert(entrant, Entrant) for entrant in content["entrants"]]
+    matrix = related_matrix(entrants, [tuple(pair) for pair in content["related"]])
+    return [at for at in range(2, len(entrants)) if not matrix[0, at] and not matrix[1, at]]
+
+
+def lacks(content: Mapping[str, Any], free: Sequence[int], demands: Demands) -> str:
+    """What a line-up lacks for a rank, in words; empty where nothing."""
+    if content["prompts"] < demands.prompts:
+        return f"only {content['prompts']} prompts were answered by both models; {demands.prompts} are needed"
+    lineages = {content["entrants"][at]["lineage"] or UNDECLARED for at in free}
+    labs = {lab_of(content["entrants"][at]) for at in free}
+    present = {"controls": len(free), "lineages": len(lineages), "labs": len(labs)}
+    short = [
+        f"{present[kind]} {kind} of {getattr(demands, kind)}"
+        for kind in present
+        if present[kind] < getattr(demands, kind)
+    ]
+    if short:
+        return (
+            f"not validated: the line-up has too few unrelated controls ({', '.join(short)} needed); add controls that "
+            "answered the same prompts, with their lineages and labs, or a control pack"
+        )
+    return ""
+
+
+def control_components(content: Mapping[str, Any], free: Sequence[int]) -> tuple[Component, ...]:
+    """The suspect and every control with its score: the line-up strip of the report. `count` is the score in 1/SCALE."""
+    entrants, row, left = content["entrants"], content["scores"][0], set(free)
+    places = sorted(range(1, len(entrants)), key=lambda at: (-row[at], at))
+    rows = []
+    for at in places:
+        entrant = entrants[at]
+        note = f"score {row[at] / SCALE:.3f}; lineage {entrant['lineage'] or 'not declared'}; {entrant['origin']}"
+        if at != 1 and at not in left:
+            note += "; related to one of the two by declaration: shown, not ranked"
+        rows.append(
+            Component(
+                kind="suspect" if at == 1 else "control",
+                name=entrant["name"],
+                count=0,
+                opportunities=0,
+                note=note,
+            )
+        )
+    return tuple(rows)
+
+
+def held_out_companions(content: Mapping[str, Any]) -> tuple[Companion, ...]:
+    """The calibration of this very population, level by level."""
+    return tuple(
+        Companion(
+            null=Null.POPULATION,
+            name=f"held-out labs, p <= {level['level']:g}",
+            value=f"{level['share_ppm'] / 1e6:.4f} of {level['pairs']} unrelated pairs of controls",
+            note=f"95 % interval over labs {level['low_ppm'] / 1e6:.4f} to {level['high_ppm'] / 1e6:.4f}",
+        )
+        for level in content["held_out"]
+    )
+
+
+def _scores_by_lineage(content: Mapping[str, Any], free: Sequence[int]) -> dict[str, list[float]]:
+    scores: dict[str, list[float]] = {}
+    for at in free:
+        scores.setdefault(content["entrants"][at]["lineage"] or UNDECLARED, []).append(content["scores"][0][at])
+    return scores
+
+
+def _floor(levels: Sequence[HeldOutLevel], holds: float) -> float:
+    """The smallest p that may be printed: none where all levels hold, else the smallest level that does."""
+    return 0.0 if holds <= min(level.level for level in levels) else holds
