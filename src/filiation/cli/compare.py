@@ -16,7 +16,10 @@ from filiation.cli import files, progress
 from filiation.errors import UsageError
 from filiation.evidence import Examination
 
-EXHIBIT = "a Hugging Face folder, *.safetensors, *.gguf, tokenizer.json, or a hub id org/name@revision"
+EXHIBIT = (
+    "a Hugging Face folder, *.safetensors, *.gguf, tokenizer.json, a hub id org/name@revision, "
+    "or recorded answers as transcripts:FILE#MODEL"
+)
 
 
 def compare(
@@ -27,7 +30,11 @@ def compare(
     suspect: Annotated[str, typer.Argument(metavar="SUSPECT", help="The model that may have taken: any of the same.")],
     control: Annotated[
         list[str] | None,
-        typer.Option(help="A model of known, unrelated history for the line-up; may be given many times.", metavar="X"),
+        typer.Option(
+            help="A model of known, unrelated history for the line-up; may be given many times. "
+            "transcripts:FILE without a model stands for every other model in the file.",
+            metavar="X",
+        ),
     ] = None,
     only: Annotated[str, typer.Option(help="Run only these examiners, separated by commas.", metavar="NAMES")] = "",
     lineage: Annotated[
@@ -35,6 +42,14 @@ def compare(
         typer.Option(help="Declare the lineage of an exhibit; may be given many times.", metavar="NAME=LINEAGE"),
     ] = None,
     seed: Annotated[int, typer.Option(help="The seed of everything drawn at random; it is recorded.", min=0)] = 0,
+    pack: Annotated[
+        str,
+        typer.Option(
+            help="Control packs that join the line-ups of recorded answers: auto (those that ship), none, or names and "
+            "folders separated by commas; see 'filiation packs'.",
+            metavar="PACKS",
+        ),
+    ] = "auto",
     full: Annotated[
         bool, typer.Option("--full", help="Examine every layer of the weights, however large the models are.")
     ] = False,
@@ -62,7 +77,7 @@ def compare(
     open_report: Annotated[bool, typer.Option("--open", help="Open the HTML report in the browser.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor table.")] = False,
 ) -> None:
-    """Examine what SUSPECT has taken from REFERENCE, from their files.
+    """Examine what SUSPECT has taken from REFERENCE, from their files or their recorded answers.
 
     Nothing is executed and no model is run. The exit code is 0 when the examination was done, whatever it found.
 
@@ -86,7 +101,7 @@ def compare(
             only=names(only),
             seed=seed,
             lineages=lineages,
-            parameters={"weights": {"full": True}} if full else None,
+            parameters=parameters(pack, full),
             hashing=hashing,
             progress=tell,
         )
@@ -134,6 +149,17 @@ def declared(entries: Sequence[str]) -> dict[str, str]:
     return lineages
 
 
+def parameters(pack: str, full: bool) -> dict[str, dict[str, bool | int | float | str]]:
+    """What the options mean for the examiners; an option left at its default changes no record."""
+    from filiation.examiners.catalogue import examiners
+
+    chosen: dict[str, dict[str, bool | int | float | str]] = {"weights": {"full": True}} if full else {}
+    if pack != "auto":
+        ranked = [each.NAME for each in examiners() if "packs" in getattr(each, "PARAMETERS", {})]
+        chosen |= {name: {"packs": pack} for name in ranked}
+    return chosen
+
+
 def names(only: str) -> tuple[str, ...]:
     """'tokenizer, weights' as names, each once."""
     return tuple(dict.fromkeys(name.strip() for name in only.split(",") if name.strip()))
@@ -155,6 +181,8 @@ def arguments(context: typer.Context) -> list[str]:
             words += [f"--{option}", value]
     if given["only"]:
         words += ["--only", given["only"]]
+    if given["pack"] != "auto":
+        words += ["--pack", given["pack"]]
     if given["full"]:
         words.append("--full")
     return [*words, "--seed", str(given["seed"])]
