@@ -8,7 +8,6 @@ that ship (`filiation/packs/NAME/`) are the default population for common benchm
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -94,8 +93,11 @@ def packs(kind: str, asked: str = "auto") -> tuple[Pack, ...]:
     """The packs of one kind. `asked`: 'auto' (all that ship), 'none', or names and folders separated by commas."""
     if asked == "none":
         return ()
+    found = map(_open, shipped()) if asked == "auto" else (opened(part.strip()) for part in asked.split(","))
+    return tuple(pack for pack in found if pack.card.kind == kind)
+
+
+def opened(name: str) -> Pack:
+    """The shipped pack of this name, or the pack in this folder. Raises SourceNotFound or MalformedSource."""
     by_name = {folder.name: folder for folder in shipped()}
-    folders: Sequence[Path] = list(by_name.values())
-    if asked != "auto":
-        folders = [by_name.get(part.strip()) or Path(part.strip()).expanduser() for part in asked.split(",")]
-    return tuple(pack for pack in map(_open, folders) if pack.card.kind == kind)
+    return _open(by_name.get(name) or Path(name).expanduser())

@@ -1,0 +1,103 @@
+"""`filiation packs`: the control packs there are, and what one of them holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+app = typer.Typer(
+    name="packs",
+    help="Control packs: figures of recorded models that stand in a line-up as its default population.",
+    no_args_is_help=False,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def packs(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
+) -> None:
+    """List the control packs that ship with this version.
+
+    A pack joins a line-up where the reference and the suspect answered its prompts; --pack of 'compare' chooses others.
+
+    Example: filiation packs show alpaca_eval
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from filiation.sources.packs import Pack, shipped
+
+    found = [_facts(Pack(folder)) for folder in shipped()]
+    if json:
+        _print_json(found)
+        return
+    for facts in found:
+        typer.echo(
+            f"{facts['name']} {facts['version']}: {facts['purpose']}\n"
+            f"  {facts['models']} models of {facts['lineages']} lineages and {facts['labs']} labs, {facts['prompts']} prompts"
+        )
+    if not found:
+        typer.echo("no control pack ships with this version")
+
+
+@app.command("show")
+def show(
+    pack: Annotated[str, typer.Argument(metavar="PACK", help="The name of a pack that ships, or a folder.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
+) -> None:
+    """Show the card of a pack: purpose, source, licence, and its models with lineage and lab.
+
+    Example: filiation packs show alpaca_eval
+    """
+    from filiation.sources.packs import opened
+
+    found = opened(pack)
+    facts = _facts(found) | {"members": [msgspec.to_builtins(model) for model in found.card.models]}
+    if json:
+        _print_json(facts)
+        return
+    for key, value in facts.items():
+        if key != "members":
+            typer.echo(f"{key:15} {value}")
+    for lineage, members in sorted(_by_lineage(found.card.models).items()):
+        typer.echo(f"  {lineage}: {', '.join(members)}")
+
+
+def _facts(pack: Any) -> dict[str, Any]:
+    card = pack.card
+    kinds = Counter(kind for _, _, kind in card.related)
+    return {
+        "name": card.name,
+        "version": card.version,
+        "kind": card.kind,
+        "purpose": card.purpose,
+        "source": card.source,
+        "licence": card.licence,
+        "made_by": card.made_by,
+        "digest": pack.digest,
+        "bytes": Path(pack.data).stat().st_size,
+        "models": len(card.models),
+        "lineages": len({model.lineage for model in card.models}),
+        "labs": len({model.lab for model in card.models}),
+        "prompts": len(card.prompts),
+        "related_pairs": dict(sorted(kinds.items())),
+    }
+
+
+def _by_lineage(models: Any) -> dict[str, list[str]]:
+    members: dict[str, list[str]] = {}
+    for model in models:
+        members.setdefault(model.lineage or "(not declared)", []).append(
+            f"{model.name} ({model.lab or 'lab not declared'})"
+        )
+    return members
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=1).decode())
