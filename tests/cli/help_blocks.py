@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
-BLOCK = re.compile(r"```console\n\$ filiation ?([a-z]*) --help\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"```console\n\$ filiation ?([a-z ]*) --help\n(.*?)```", re.DOTALL)
 
 
 def help_text(verb: str) -> str:
     """What `filiation VERB --help` prints on a terminal of 80 columns."""
-    words = [sys.executable, "-m", "filiation", *([verb] if verb else []), "--help"]
+    words = [sys.executable, "-m", "filiation", *verb.split(), "--help"]
     environment = os.environ | {"COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}
     return subprocess.run(words, capture_output=True, text=True, check=True, env=environment).stdout
 
