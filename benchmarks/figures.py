@@ -13,7 +13,7 @@ README = FOLDER / "README.md"
 
 def main() -> None:
     text = README.read_text()
-    for name, made in (("scale", scale_lines), ("peers", peers_lines)):
+    for name, made in (("scale", scale_lines), ("line_up", line_up_lines), ("peers", peers_lines)):
         file = FOLDER / "results" / f"{name}.json"
         if file.exists():
             text = between(text, name, made(json.loads(file.read_text())))
@@ -48,6 +48,15 @@ def scale_lines(recorded: dict[str, Any]) -> list[str]:
     skipped = [f"Skipped: {shape}: {reason}." for shape, reason in recorded["skipped"].items()]
     about = f"{computer['cores']} cores, {computer['memory_gigabytes']} GB of memory, {computer['processor']}."
     return [about, "", *table((*headings, "k of n, log10 p"), rows), *(["", *skipped] if skipped else [])]
+
+
+def line_up_lines(recorded: dict[str, Any]) -> list[str]:
+    from benchmarks.line_up import rows_of
+
+    computer = recorded["computer"]
+    about = f"{computer['cores']} cores, {computer['memory_gigabytes']} GB of memory, {computer['processor']}."
+    headings, rows = rows_of(recorded["runs"])
+    return [about, "", *table(headings, rows)]
 
 
 def found(run: dict[str, Any]) -> str:
