@@ -263,16 +263,21 @@ def record(runs: list[dict[str, Any]], skipped: dict[str, str]) -> None:
         "about": COST_ONLY,
         "chance": CHANCE,
         "goal": GOAL,
-        "computer": {
-            "cores": os.cpu_count(),
-            "memory_gigabytes": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
-            "processor": processor(),
-            "python": platform.python_version(),
-        },
+        "computer": computer(),
         "skipped": skipped,
         "runs": [run for run in earlier if run["shape"] not in now] + runs,
     }
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def computer() -> dict[str, Any]:
+    """What the figures were taken on."""
+    return {
+        "cores": os.cpu_count(),
+        "memory_gigabytes": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
+        "processor": processor(),
+        "python": platform.python_version(),
+    }
 
 
 def processor() -> str:
