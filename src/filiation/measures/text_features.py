@@ -343,7 +343,7 @@ def _structure(codes: NDArray[np.uint32], owner: NDArray[np.int32], words: NDArr
     counted = (
         (codes != 0),
         begins,
-        begins & (before != 0) & (np.concatenate([[0, 0], codes[:-2]])[: len(codes)] == 10) & (before == 10),
+        begins & (before == 10) & (np.concatenate([[0], before[:-1]]) == 10),
         begins & (codes == ord("#")),
         begins & mark & (after == 32),
         closes & (second | third),
@@ -364,7 +364,7 @@ def _structure(codes: NDArray[np.uint32], owner: NDArray[np.int32], words: NDArr
 
 # ---------------------------------------------------------------------------------------------------------- thinned form
 
-PACKED_SHARES: dict[str, int] = {"word-3": 32, "word-6": 16, "character-5": 8, "opening": 256, "closing": 256}
+PACKED_SHARES: dict[str, int] = {"word-3": 56, "word-6": 12, "character-5": 8, "opening": 256, "closing": 256}
 """How much of each channel a control pack keeps, in 1/256."""
 
 PACKED_BITS = 24
