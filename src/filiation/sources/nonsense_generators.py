@@ -12,10 +12,12 @@ from filiation.sources.lots import Lots
 
 VERSION = "1"
 
-_ONSETS = (
-    "b br bl c ch cl cr d dr f fl fr g gl gr h j k kn l m n p pl pr qu r s sc sk sl sm sp st str t th tr v w z"
-).split()
-_VOWELS = "a e i o u ai ea ee oo ou au oi".split()
+_ONSETS = [
+    "b", "br", "bl", "c", "ch", "cl", "cr", "d", "dr", "f", "fl", "fr", "g", "gl", "gr", "h", "j", "k", "kn",
+    "l", "m", "n", "p", "pl", "pr", "qu", "r", "s", "sc", "sk", "sl", "sm", "sp", "st", "str", "t", "th",
+    "tr", "v", "w", "z",
+]  # fmt: skip
+_VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "oo", "ou", "au", "oi"]
 _CODAS = [
     "",
     "",
@@ -51,18 +53,24 @@ _SCRIPTS = (
     "ⰀⰁⰂⰃⰄⰅⰆⰇⰈⰊⰋⰌⰍⰎⰏ",
     "▚▞▙▟◐◑◒◓◢◣◤◥⌘⌥⏃⏄⎔⎈",
 )
-_NOUNS = (
-    "bridge candle ladder river mirror drum spoon window clock pillow lantern bucket needle barn anchor kettle".split()
-)
+_NOUNS = [
+    "bridge", "candle", "ladder", "river", "mirror", "drum", "spoon", "window", "clock", "pillow", "lantern",
+    "bucket", "needle", "barn", "anchor", "kettle",
+]  # fmt: skip
 _OPPOSITES = (
     ("empty", "full"), ("wet", "dry"), ("round", "square"), ("silent", "loud"), ("older", "younger"),
     ("open", "closed"), ("asleep", "awake"), ("lost", "found"), ("heavier", "lighter"), ("frozen", "boiling"),
     ("unwritten", "well known"), ("even", "odd"),
 )  # fmt: skip
-_PLACES = "in the attic|under the stairs|behind Thursday|inside its own shadow|on the far side of the answer|before noon".split(
-    "|"
-)
-_TAGS = "div span table li svg p em script-x item row cell vec node".split()
+_PLACES = [
+    "in the attic",
+    "under the stairs",
+    "behind Thursday",
+    "inside its own shadow",
+    "on the far side of the answer",
+    "before noon",
+]
+_TAGS = ["div", "span", "table", "li", "svg", "p", "em", "script-x", "item", "row", "cell", "vec", "node"]
 
 
 def invented_word(lots: Lots, syllables: int) -> str:

@@ -22,14 +22,16 @@ ASKING = "\n\nWork it out, then give the result on a last line of its own in the
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_PEOPLE = "Ada Bruno Clara Dmitri Elif Farid Greta Hugo Ines Jonas Kofi Lena".split()
-_THINGS = "marbles coins buttons shells beads stamps".split()
-_BOXES = "red blue green black white brown grey".split()
-_WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-_SPEAKING = (
-    "orange lantern gravel willow copper saddle meadow thunder pocket velvet harbor bottle candle ribbon marble winter "
-    "basket feather cotton hammer mirror pebble silver tunnel window yellow anchor barrel cellar desert engine falcon"
-).split()
+_PEOPLE = ["Ada", "Bruno", "Clara", "Dmitri", "Elif", "Farid", "Greta", "Hugo", "Ines", "Jonas", "Kofi", "Lena"]
+_THINGS = ["marbles", "coins", "buttons", "shells", "beads", "stamps"]
+_BOXES = ["red", "blue", "green", "black", "white", "brown", "grey"]
+_WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_SPEAKING = [
+    "orange", "lantern", "gravel", "willow", "copper", "saddle", "meadow", "thunder", "pocket", "velvet",
+    "harbor", "bottle", "candle", "ribbon", "marble", "winter", "basket", "feather", "cotton", "hammer",
+    "mirror", "pebble", "silver", "tunnel", "window", "yellow", "anchor", "barrel", "cellar", "desert",
+    "engine", "falcon",
+]  # fmt: skip
 
 
 class Problem(msgspec.Struct, frozen=True):
