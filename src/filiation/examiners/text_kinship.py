@@ -1,0 +1,437 @@
+"""Do the suspect's answers agree with the reference's more than unrelated models' answers do?
+
+Two models that were trained apart answer an open question in different words. A model that was made from another, or a
+later version of it, falls into its phrases, openings and closings, prompt after prompt. How much any two models agree
+without a common origin is not known from theory, so the null is by population: the reference is fixed, and the suspect is ranked
+among control lineages that answered the same prompts. The unit is the pair of models; prompts only make its score less noisy,
+and after 100 to 200 of them more controls help and more prompts do not.
+
+Controls are the models that the user gives and, where those do not suffice, the models of a control pack, which holds figures
+of recorded answers to a common set of prompts.
+
+Missing answers: prompts are those that both reference and suspect answered; a control that answered fewer than two thirds of
+them is left out; another one's scores are means over what it answered. Such a mean scatters more, which can only
+raise a control lineage's highest score: it helps the accused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filiation.evidence import (
+    Absent,
+    Access,
+    Characteristic,
+    Companion,
+    Component,
+    Effect,
+    Identity,
+    Null,
+    Observation,
+    Outcome,
+    Proposition,
+    Relation,
+    Relations,
+    Test,
+)
+from filiation.examiners.examiner import Progress, Subject, silent
+from filiation.examiners.line_up import (
+    SCALE,
+    UNDECLARED,
+    Demands,
+    Entrant,
+    controls_left,
+    entrant_of,
+    judge_line_up,
+    line_up_content,
+    observe_transcript,
+)
+from filiation.measures import text_features
+from filiation.measures.text_features import Features, features_of, joined, thinned
+from filiation.measures.text_kinship import FEWEST_MODELS, Answers, Pairs, combined, kinship, pairs_of
+from filiation.sources.packs import Pack, packs
+from filiation.sources.source import Source
+from filiation.sources.transcripts import Transcript
+from filiation.statistics.register import Calibration
+
+NAME = "text_kinship"
+VERSION = "1"
+QUESTION = "Do the suspect's answers agree with the reference's more than unrelated models' answers do?"
+NEEDS = (Access.TRANSCRIPT,)
+TESTS = (
+    Test(
+        id="text_kinship.rare-phrases",
+        proposition=Proposition.OUTPUTS,
+        alternative="trained without the reference, its outputs, or an ancestor of it",
+        relation_class="common origin of the answers (one model, derived from it, or both from one source)",
+        characteristic=Characteristic.INDIVIDUAL,
+        null=Null.POPULATION,
+        symmetric=False,
+        formula="(k + 1) / (N + 1), rank among control lineages by rarity-weighted shared phrases, model effects removed",
+    ),
+)
+CLAIMS = ("same model", "fine-tune", "version")
+ASSUMPTIONS = (
+    "Without a common origin, the suspect is exchangeable with a model of each control lineage.",
+    "Controls answered the same prompts, under comparable instructions and length limits.",
+    "Declared lineages and listed relations of the controls are right; a related control that is not declared helps the accused.",
+)
+LIMITATIONS = (
+    "Texts show a common origin of answers, not how it came about: shared public training data and a shared teacher do the same.",
+    "'Distilled from' is not among the relations this test undertakes to find.",
+    "Direction is not told. Answers that were passed on or rewritten by another model carry that model's phrases.",
+    "Calibrated on English answers to open instructions.",
+)
+REFERENCES = (
+    "Spärck Jones 1972, A statistical interpretation of term specificity (rarity weights)",
+    "Broder 1997, On the resemblance and containment of documents (consistent sub-sampling of hashes)",
+    "Besag and Clifford 1989, Generalized Monte Carlo significance tests (rank p-values)",
+    "Owen 2007, The pigeonhole bootstrap (intervals over labs)",
+)
+PARAMETERS: dict[str, bool | int | float | str] = {"packs": "auto", "looks": "", "most_prompts": 1000}
+"""`packs`: 'auto', 'none', or names and folders. `looks`: numbers of prompts at which the scores were looked at, as '25,50,100';
+the score is then the maximum of the path, for every pair. `most_prompts`: of more, those with the smallest ids are taken."""
+
+DEMANDS = Demands(prompts=30, lineages=19, labs=10, controls=30)
+"""30 controls of 10 labs (METHODS 3); with fewer than 19 lineages no rank could reach 0.05."""
+
+ANSWERED = 2 / 3
+SAME_RECORDING = 0.5
+LONG = 20
+RESAMPLES = 200
+BLOCK = 64
+
+
+# ------------------------------------------------------------------------------------------------------------- observe
+
+
+def observe(source: Source, progress: Progress = silent) -> Observation | Absent:
+    """Who the model is said to be, and a digest of what it answered."""
+    return observe_transcript(NAME, VERSION, source)
+
+
+# -------------------------------------------------------------------------------------------------------------- relate
+
+
+def relate(first: Subject, second: Subject, seed: int, progress: Progress = silent) -> Relation | Absent:
+    """The line-up that consists of the two models and the control packs."""
+    return line_up(first, second, (), seed, progress)
+
+
+def line_up(
+    reference: Subject, suspect: Subject, controls: Sequence[Subject], seed: int, progress: Progress = silent
+) -> Relation | Absent:
+    """Record the scores of all pairs of models.
+
+    1. Gather the models and the prompts.
+    2. Score every pair, at every look.
+    3. Find recordings of the reference or the suspect under another name: those and their relatives are no controls.
+    4. Describe the size of the pair's own score by resampling prompts.
+    """
+    settings = {**PARAMETERS, **reference.parameters}
+    gathered = gather(reference, suspect, controls, str(settings["packs"]), int(settings["most_prompts"]))
+    if isinstance(gathered, Absent):
+        return gathered
+    size = len(gathered.entrants)
+    values, same = measure(gathered, progress)
+    looks = looks_of(str(settings["looks"]), len(gathered.prompts))
+    scores = np.max([kinship(values[:look], size) for look in looks], axis=0)
+    copies = same_recordings(same)
+    related = {*gathered.related, *copies, *_inherited(gathered, copies)}
+    effect = _resampled(values, size, looks, seed)
+    progress("scored", 1.0)
+    return Relation(
+        examiner=NAME,
+        examiner_version=VERSION,
+        first=reference.observation.exhibit,
+        second=suspect.observation.exhibit,
+        seed=seed,
+        content=line_up_content(
+            gathered.entrants,
+            scores,
+            prompts=len(gathered.prompts),
+            related=sorted(related),
+            packs=[pack.title for pack in gathered.packs],
+            seed=seed,
+            test=TESTS[0].id,
+            detail={
+                "features": text_features.VERSION,
+                "thinned": bool(gathered.packs),
+                "looks": list(looks),
+                "effect": effect,
+                "left_out": [list(entry) for entry in gathered.left_out],
+                "same_recording": [list(pair) for pair in copies],
+            },
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The models of a line-up and the prompts they are compared on (ids, in order).
+
+    `texts[i]`: answers of entrant i by prompt; empty for models of packs. `packed[i]`: (pack, model's position) of those.
+    """
+
+    entrants: tuple[Entrant, ...]
+    prompts: tuple[str, ...]
+    texts: tuple[Mapping[str, str], ...]
+    packed: Mapping[int, tuple[int, int]]
+    packs: tuple[Pack, ...]
+    related: tuple[tuple[int, int], ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+    data: tuple[text_features.Packed, ...] = field(default=(), repr=False)
+
+
+def gather(
+    reference: Subject, suspect: Subject, controls: Sequence[Subject], asked: str, most_prompts: int
+) -> Gathered | Absent:
+    """Who takes part, over which prompts: decided by who answered what, never by what was answered.
+
+    'auto' lets packs join where the user's own controls are fewer than DEMANDS; a pack joins where it shares DEMANDS.prompts.
+    """
+    texts = [first_answers(subject) for subject in (reference, suspect, *controls)]
+    common = sorted(set(texts[0]) & set(texts[1]))
+    if not common:
+        return Absent(reason="the two models answered no prompt in common")
+    own = [entrant_of(control, "control") for control in controls]
+    joining = () if asked == "auto" and _enough(own) else packs("text", asked)
+    joining = tuple(
+        pack
+        for pack in joining
+        if pack.card.feature_version == text_features.VERSION
+        and len(set(common) & set(pack.card.prompts)) >= DEMANDS.prompts
+    )
+    if joining:
+        widest = max(joining, key=lambda pack: len(set(common) & set(pack.card.prompts)))
+        common = sorted(set(common) & set(widest.card.prompts))
+    common = common[:most_prompts]
+    entrants = [entrant_of(reference, "reference"), entrant_of(suspect, "suspect")]
+    answers = texts[:2]
+    left_out = []
+    for entrant, answered in zip(own, texts[2:], strict=True):
+        count = sum(prompt in answered for prompt in common)
+        if count < ANSWERED * len(common):
+            left_out.append((entrant.name, f"answered {count} of {len(common)} prompts"))
+            continue
+        entrants.append(entrant)
+        answers.append(answered)
+    packed: dict[int, tuple[int, int]] = {}
+    related: list[tuple[int, int]] = []
+    for at, pack in enumerate(joining):
+        if len(set(common) & set(pack.card.prompts)) < ANSWERED * len(common):
+            left_out.append((pack.title, "covers too few of the prompts"))
+            continue
+        start = len(entrants)
+        related += [(start + one, start + other) for one, other, _ in pack.card.related]
+        for model, known in enumerate(pack.card.models):
+            packed[len(entrants)] = (at, model)
+            entrants.append(Entrant(name=known.name, lineage=known.lineage, lab=known.lab, origin="pack"))
+            answers.append({})
+    return Gathered(
+        entrants=tuple(entrants),
+        prompts=tuple(common),
+        texts=tuple(answers),
+        packed=packed,
+        packs=joining,
+        related=tuple(related),
+        left_out=tuple(left_out),
+        data=tuple(text_features.unpack(pack.data.read_bytes()) for pack in joining),
+    )
+
+
+def first_answers(subject: Subject) -> dict[str, str]:
+    """Prompt id to the first sample's text, where it has a word: more samples would give more phrases to share."""
+    transcript = subject.source.transcript()
+    assert isinstance(transcript, Transcript)
+    first = transcript.frame.select("prompt_id", "text").unique("prompt_id", keep="first", maintain_order=True)
+    return {prompt: text for prompt, text in first.iter_rows() if text and not text.isspace()}
+
+
+def _enough(own: Sequence[Entrant]) -> bool:
+    labs = {entrant.lab or entrant.lineage for entrant in own} - {""}
+    lineages = {entrant.lineage for entrant in own} - {""}
+    return len(own) >= DEMANDS.controls and len(labs) >= DEMANDS.labs and len(lineages) >= DEMANDS.lineages
+
+
+def measure(gathered: Gathered, progress: Progress = silent) -> tuple[Pairs, NDArray[np.float64]]:
+    """The values of every pair, prompts x pairs, and which share of long answers are identical to an exhibit's, 2 x models.
+
+    Prompts are taken in blocks, so that memory does not grow with their number.
+    """
+    size = len(gathered.entrants)
+    values = np.full((len(gathered.prompts), len(pairs_of(size)[0])), np.nan, dtype=np.float32)
+    equal, long = np.zeros((2, size)), np.zeros((2, 1))
+    for start in range(0, len(gathered.prompts), BLOCK):
+        block = gathered.prompts[start : start + BLOCK]
+        answers = _answers(gathered, block)
+        values[start : start + len(block)] = combined(answers, size, len(block))
+        whole = np.zeros((size, len(block)), dtype=np.uint32)
+        whole[answers.model, answers.prompt] = np.where(answers.features.words >= LONG, answers.features.whole, 0)
+        for exhibit in (0, 1):
+            equal[exhibit] += ((whole == whole[exhibit]) & (whole[exhibit] != 0)).sum(axis=1)
+            long[exhibit] += (whole[exhibit] != 0).sum()
+        progress("comparing answers", min(1.0, (start + len(block)) / len(gathered.prompts)))
+    return values, equal / np.maximum(long, 10)
+
+
+def _answers(gathered: Gathered, block: Sequence[str]) -> Answers:
+    """Features of all answers to some prompts; where a pack takes part, everybody's are thinned as the pack's are."""
+    place = {prompt: at for at, prompt in enumerate(block)}
+    texts, model, prompt = [], [], []
+    for at, answered in enumerate(gathered.texts):
+        for name in block:
+            if name in answered:
+                texts.append(answered[name])
+                model.append(at)
+                prompt.append(place[name])
+    own = features_of(texts, [block[at] for at in prompt])
+    parts: list[Features] = [thinned(own) if gathered.packs else own]
+    models, prompts = [np.array(model, dtype=np.intp)], [np.array(prompt, dtype=np.intp)]
+    for number, (pack, data) in enumerate(zip(gathered.packs, gathered.data, strict=True)):
+        position = np.full(len(pack.card.models), -1, dtype=np.intp)
+        for at, (which, member) in gathered.packed.items():
+            if which == number:
+                position[member] = at
+        target = np.array([place.get(name, -1) for name in pack.card.prompts], dtype=np.intp)
+        rows = np.flatnonzero((target[data.prompt] >= 0) & (position[data.model] >= 0))
+        parts.append(data.features.take(rows))
+        models.append(position[data.model[rows]])
+        prompts.append(target[data.prompt[rows]])
+    return Answers(joined(parts), np.concatenate(models), np.concatenate(prompts))
+
+
+def looks_of(asked: str, prompts: int) -> tuple[int, ...]:
+    """The numbers of prompts at which scores are taken, ascending, the last one being all of them."""
+    given = {int(part) for part in asked.split(",") if part.strip()}
+    return (*sorted(look for look in given if 0 < look < prompts), prompts)
+
+
+def same_recordings(same: NDArray[np.float64]) -> tuple[tuple[int, int], ...]:
+    """Pairs (exhibit, control) of which at least half the exhibit's long answers are identical: one recording, two names."""
+    rows, columns = np.nonzero(same >= SAME_RECORDING)
+    return tuple((int(i), int(j)) for i, j in zip(rows, columns, strict=True) if j >= 2)
+
+
+def _inherited(gathered: Gathered, copies: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Where a control is a recording of an exhibit, the control's relatives are the exhibit's."""
+    relatives: dict[int, set[int]] = {}
+    for one, other in gathered.related:
+        relatives.setdefault(one, set()).add(other)
+        relatives.setdefault(other, set()).add(one)
+    found = set()
+    for exhibit, copy in copies:
+        known = gathered.entrants[copy]
+        for at, entrant in enumerate(gathered.entrants):
+            alike = any(
+                getattr(entrant, kind) == getattr(known, kind) and getattr(known, kind) for kind in ("lineage", "lab")
+            )
+            if at >= 2 and (alike or at in relatives.get(copy, ())):
+                found.add((exhibit, at))
+    return found
+
+
+def _resampled(values: Pairs, size: int, looks: Sequence[int], seed: int) -> list[int]:
+    """The pair's score and its 95 % interval over prompts, in 1/SCALE. A description: prompts are not the unit of inference."""
+    rng = np.random.default_rng(seed)
+    found = [float(max(kinship(values[:look], size)[0, 1] for look in looks))]
+    if size >= FEWEST_MODELS:
+        counts = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=RESAMPLES)
+        found += np.quantile([kinship(values, size, count)[0, 1] for count in counts], [0.025, 0.975]).tolist()
+    else:
+        found += found * 2
+    return [round(value * SCALE) for value in found]
+
+
+# --------------------------------------------------------------------------------------------------------------- judge
+
+
+def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Calibration) -> tuple[Outcome, ...]:
+    """Rank the suspect among the control lineages."""
+    content = relations.pair.content
+    detail = content["detail"]
+    value, low, high = (figure / SCALE for figure in detail["effect"])
+    return (
+        judge_line_up(
+            TESTS[0],
+            relations,
+            calibration,
+            examiner_version=VERSION,
+            demands=DEMANDS,
+            effect=Effect(
+                name="score of the pair, in spreads of pairs of models; interval over prompts, a description only",
+                value=value,
+                low=min(low, value),
+                high=max(high, value),
+            ),
+            assumptions=ASSUMPTIONS,
+            limitations=LIMITATIONS,
+            companions=(*_gaussian(content), *_looks(detail)),
+            components=_left_out(content),
+            not_validated=""
+            if detail["features"] == text_features.VERSION
+            else "not validated: the record was made with another version of the features",
+        ),
+    )
+
+
+def _gaussian(content: Mapping[str, Any]) -> tuple[Companion, ...]:
+    """How many standard deviations the suspect lies above the control lineages' highest scores: a score, no chance."""
+    highest: dict[str, int] = {}
+    for at in controls_left(content):
+        lineage = content["entrants"][at]["lineage"] or UNDECLARED
+        highest[lineage] = max(highest.get(lineage, content["scores"][0][at]), content["scores"][0][at])
+    if len(highest) < 3:
+        return ()
+    values = [score / SCALE for score in highest.values()]
+    mean = math.fsum(values) / len(values)
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    if spread <= 0:
+        return ()
+    return (
+        Companion(
+            null=Null.POPULATION,
+            name="distance from the control lineages",
+            value=f"{(content['scores'][0][1] / SCALE - mean) / spread:.2f} standard deviations above their mean",
+            note="a score, not a chance: a Gaussian tail would be too small when labs are held out",
+        ),
+    )
+
+
+def _looks(detail: Mapping[str, Any]) -> tuple[Companion, ...]:
+    looks = detail["looks"]
+    if len(looks) < 2:
+        return ()
+    return (
+        Companion(
+            null=Null.POPULATION,
+            name="looks",
+            value=f"{len(looks)}, after {', '.join(map(str, looks))} prompts",
+            note="every pair, controls included, stands with the highest score of its whole path",
+        ),
+    )
+
+
+def _left_out(content: Mapping[str, Any]) -> tuple[Component, ...]:
+    rows = [
+        Component(kind="left out", name=name, count=0, opportunities=0, note=reason)
+        for name, reason in content["detail"]["left_out"]
+    ]
+    for exhibit, copy in content["detail"]["same_recording"]:
+        rows.append(
+            Component(
+                kind="left out",
+                name=content["entrants"][copy]["name"],
+                count=0,
+                opportunities=0,
+                note=f"half or more of its long answers are those of {content['entrants'][exhibit]['name']}, word for word: "
+                "taken for a recording of it; it and its listed relatives are shown, not ranked",
+            )
+        )
+    return tuple(rows)
