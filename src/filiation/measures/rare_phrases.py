@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,42 +55,56 @@ def rarity(others: NDArray[np.float64], models: int) -> NDArray[np.float64]:
     return np.clip(np.log((models - 1) / (1.0 + others)) / math.log(models - 1), 0.0, 1.0)
 
 
-def overlaps(said: Sequence[Said], prompts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Summed overlap over the prompts and number of prompts that both answered, each n x n and symmetric.
-
-    A phrase counts as used by a model that says it in answer to any of the prompts: formulas that come to every question
-    are common, wherever they stand. Every prompt adds between 0 and 1.
-    """
-    size = len(said)
+def users_of(said: Sequence[Said], prompts: Sequence[str]) -> Counter[int]:
+    """How many models say each phrase in answer to any of the prompts: formulas that come to every question are common."""
     wanted = set(prompts)
     users: Counter[int] = Counter()
     for one in said:
         users.update(set().union(*(one[prompt] for prompt in one if prompt in wanted)))
-    total, both = np.zeros((size, size)), np.zeros((size, size))
-    for prompt in sorted(wanted):
-        present = [at for at in range(size) if one_has(said[at], prompt)]
-        if len(present) < 2:
-            continue
-        seen = Counter(phrase for at in present for phrase in said[at][prompt])
-        shared = sorted(phrase for phrase, count in seen.items() if count > 1)
-        column = {phrase: at for at, phrase in enumerate(shared)}
-        rows = [row for row, at in enumerate(present) for phrase in said[at][prompt] if phrase in column]
-        columns = [column[phrase] for at in present for phrase in said[at][prompt] if phrase in column]
-        ones = np.ones(len(rows))
-        incidence = sparse.csr_matrix((ones, (rows, columns)), shape=(len(present), max(1, len(shared))))
-        others = np.asarray([users[phrase] - 2.0 for phrase in shared] or [0.0])
-        weighed = (incidence.multiply(rarity(others, size)[None, :]) @ incidence.T).toarray()
-        common = (incidence @ incidence.T).toarray()
-        sizes = np.asarray([float(len(said[at][prompt])) for at in present])
-        union = sizes[:, None] + sizes[None, :] - common
-        place = np.ix_(present, present)
-        total[place] += weighed / np.maximum(union, 1.0)
-        both[place] += 1.0
-    np.fill_diagonal(total, 0.0)
-    np.fill_diagonal(both, 0.0)
-    return total, both
+    return users
 
 
-def one_has(said: Said, prompt: str) -> bool:
-    """Whether there is an answer with at least one phrase."""
-    return bool(said.get(prompt))
+@dataclass(frozen=True)
+class Overlap:
+    """Two matrices over the models that answered one prompt: `rare` as in the module's formula, `plain` with rarity 1."""
+
+    models: tuple[int, ...]
+    rare: NDArray[np.float64]
+    plain: NDArray[np.float64]
+
+
+def overlap_at(said: Sequence[Said], prompt: str, users: Mapping[int, int]) -> Overlap:
+    """The overlap of every two answers to one prompt, each between 0 and 1."""
+    size = len(said)
+    present = tuple(at for at in range(size) if said[at].get(prompt))
+    if len(present) < 2:
+        return Overlap(present, np.zeros((len(present), len(present))), np.zeros((len(present), len(present))))
+    seen = Counter(phrase for at in present for phrase in said[at][prompt])
+    column = {phrase: at for at, phrase in enumerate(sorted(phrase for phrase, count in seen.items() if count > 1))}
+    cells = [(row, column[phrase]) for row, at in enumerate(present) for phrase in said[at][prompt] if phrase in column]
+    rows, columns = ([cell[side] for cell in cells] for side in (0, 1))
+    incidence = sparse.csr_matrix((np.ones(len(cells)), (rows, columns)), shape=(len(present), max(1, len(column))))
+    others = np.asarray([users[phrase] - 2.0 for phrase in column] or [0.0])
+    weighed = (incidence @ sparse.diags(rarity(others, size)) @ incidence.T).toarray()
+    common = (incidence @ incidence.T).toarray()
+    sizes = np.asarray([float(len(said[at][prompt])) for at in present])
+    either = np.maximum(sizes[:, None] + sizes[None, :] - common, 1.0)
+    return Overlap(present, weighed / either, common / either)
+
+
+def without_model_effects(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A symmetric n x n matrix less what each model has in common with everybody (least squares, s = m + e_i + e_j).
+
+    The diagonal is not read. With fewer than four models nothing can be told apart, and the matrix is given back.
+    """
+    size = len(scores)
+    if size < 4:
+        return scores.copy()
+    values = scores.copy()
+    np.fill_diagonal(values, 0.0)
+    means = values.sum(axis=1) / (size - 1)
+    whole = float(means.mean())
+    effect = (size - 1) / (size - 2) * (means - whole)
+    left: NDArray[np.float64] = values - whole - effect[:, None] - effect[None, :]
+    np.fill_diagonal(left, 0.0)
+    return left

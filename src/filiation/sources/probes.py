@@ -22,7 +22,7 @@ from filiation.errors import MalformedSource, UsageError
 from filiation.evidence import Record
 from filiation.sources import nonsense_generators, problem_generators
 from filiation.sources.lots import rank
-from filiation.sources.transcripts import prompt_id
+from filiation.sources.transcripts import Transcript, prompt_id
 
 CARD = "card.json"
 MOST = 100_000
@@ -200,6 +200,16 @@ def item_of(name: str, item: str, prompt: str) -> str | None:
 def group_of(item: str) -> str:
     """The item of which this one is a paraphrase: 'borderline:law-04.2' belongs to 'borderline:law-04'."""
     return re.sub(r"\.\d+$", "", item)
+
+
+def answers_to(name: str, transcript: Transcript) -> dict[str, str]:
+    """Item name to text of the first answer to each prompt of a set, where there is a text."""
+    found: dict[str, str] = {}
+    for item, prompt, text in transcript.frame.select("item", "prompt_id", "text").iter_rows():
+        own = item_of(name, item or "", prompt)
+        if own is not None and text and not text.isspace():
+            found.setdefault(own, text)
+    return found
 
 
 # ------------------------------------------------------------------------------------------------------------- answers
