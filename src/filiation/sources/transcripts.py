@@ -1,19 +1,23 @@
 """Recorded answers of models: one table layout (Parquet), and the source that reads one model's part of it.
 
-Whatever the answers were recorded with, they are imported into the columns of `SCHEMA` (see docs/transcripts.md). One row
-is one answer: `sample` counts repeated answers to one prompt from 0. Rows are ordered by model, prompt and sample.
+Whatever the answers were recorded with, they are imported into the columns of `SCHEMA` (see docs/transcripts.md; the
+readers are in `transcript_formats/`). One row is one answer: `sample` counts repeated answers to one prompt from 0. Rows are
+ordered by model, prompt and sample.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import rfc8785
 
 from filiation.errors import MalformedSource, SourceNotFound, UsageError
 from filiation.evidence import Absent, FileRecord, Identity
@@ -39,10 +43,76 @@ SCHEMA: dict[str, Any] = {
 PREFIX = "transcripts:"
 
 
+REQUIRED = ("model", "prompt_id", "sample")
+EMPTY = {"lineage": "", "lab": "", "item": "", "prompt": "", "text": "", "parameters": "{}", "source_sha256": ""}
+"""What stands for 'not recorded' in the columns that hold no nulls."""
+
+_LONE = re.compile("[\ud800-\udfff]")
+_DIGEST_ROWS = 20_000
+
+
 def prompt_id(prompt: str) -> str:
     """The name of a prompt: 16 hexadecimal digits of SHA-256 over its text in NFC, line ends as LF, outer space dropped."""
     text = unicodedata.normalize("NFC", prompt).replace("\r\n", "\n").replace("\r", "\n").strip()
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def storable(text: str) -> str:
+    """`text` as UTF-8 can hold it: half of a surrogate pair, which is damage and no character, becomes U+FFFD."""
+    return _LONE.sub("\ufffd", text)
+
+
+def canonical_json(value: Any) -> str:
+    """RFC 8785, so that equal messages and parameters are equal strings; numbers that it cannot hold are written as text."""
+    try:
+        return rfc8785.dumps(value).decode()
+    except (rfc8785.CanonicalizationError, UnicodeError):
+        return rfc8785.dumps(_writable(value)).decode()
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {storable(str(key)): _writable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(each) for each in value]
+    if isinstance(value, str):
+        return storable(value)
+    try:
+        rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError:
+        return str(value)
+    return value
+
+
+def prompt_of_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Prompt and system prompt of a chat: one user message is its text, anything longer the messages as canonical JSON.
+
+    The system prompt belongs to the parameters, so that the same question keeps one `prompt_id` under every format.
+    """
+    system, rest = [], list(messages)
+    while rest and rest[0].get("role") in ("system", "developer"):
+        system.append(plain_content(rest.pop(0).get("content")))
+    if len(rest) == 1 and rest[0].get("role") == "user" and not set(rest[0]) - {"role", "content", "id", "type"}:
+        content = rest[0].get("content")
+        if isinstance(content, str) or is_text(content):
+            return plain_content(content), "\n".join(system)
+    return canonical_json(rest) if rest else "", "\n".join(system)
+
+
+def is_text(content: Any) -> bool:
+    """Whether a message's content is a list of nothing but pieces of text."""
+    return isinstance(content, list) and all(
+        isinstance(piece, Mapping) and isinstance(piece.get("text"), str) for piece in content
+    )
+
+
+def plain_content(content: Any) -> str:
+    """The text of a message's content, whether it is a string or a list of pieces; other pieces as canonical JSON."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    return "".join(piece["text"] for piece in content) if is_text(content) else canonical_json(content)
 
 
 class Transcript:
@@ -57,7 +127,8 @@ class Transcript:
     def texts(self) -> dict[str, tuple[str, ...]]:
         """Prompt id to the texts of its samples, in order."""
         grouped = self.frame.group_by("prompt_id", maintain_order=True).agg(pl.col("text"))
-        return {key: tuple(texts) for key, texts in grouped.iter_rows()}
+        keys, texts = grouped["prompt_id"].to_list(), grouped["text"].to_list()
+        return {key: tuple(each) for key, each in zip(keys, texts, strict=True)}
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -66,33 +137,63 @@ class Transcript:
 
     @property
     def sha256(self) -> str:
-        """Digest of what was asked and answered; names, times and origins of the rows do not enter."""
+        """Digest of what was asked and answered; names, times, origins and the numbering of samples do not enter.
+
+        Repeated answers are exchangeable, so they enter in the order of their text: two imports of the same answers in
+        another order are the same transcript.
+        """
+        fields = self.frame.select("prompt_id", "text", "answer").sort("prompt_id", "text", "answer")
+        # Every field is written with its length (-1 where absent), so that no two tables give the same bytes.
+        lengths = pl.col("prompt_id", "text", "answer").str.len_bytes().cast(pl.Int64).fill_null(-1).cast(pl.String)
+        row = fields.lazy().select(
+            pl.concat_str(
+                pl.concat_str(lengths, separator=","),
+                *(pl.col(name).fill_null("") for name in ("prompt_id", "text", "answer")),
+                separator=":",
+            ).alias("row")
+        )
         hasher = hashlib.sha256()
-        for row in self.frame.select("prompt_id", "sample", "text", "answer").iter_rows():
-            for field in row:
-                data = b"\0" if field is None else str(field).encode("utf-8", "surrogatepass")
-                hasher.update(len(data).to_bytes(8, "big") + data)
+        rows = row.collect()["row"]
+        for start in range(0, len(rows), _DIGEST_ROWS):
+            hasher.update("".join(rows[start : start + _DIGEST_ROWS].to_list()).encode())
         return hasher.hexdigest()
+
+
+ADVICE = "import the recorded answers with 'filiation transcripts import'"
+
+
+@contextlib.contextmanager
+def polars_errors(path: str | Path, what: str = "a readable Parquet file", advice: str = ADVICE) -> Iterator[None]:
+    """Whatever polars raises over a broken file, as one MalformedSource; its panics are no `Exception`s."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, OverflowError) as error:
+        told = " ".join(str(error).split())[:200]
+        raise MalformedSource(f"this is not {what}: {told}", exhibit=str(path), advice=advice) from error
+
+
+def check_layout(schema: Mapping[str, Any], path: str | Path) -> None:
+    """Raises MalformedSource where a table's schema lacks a column of SCHEMA, or has it with another type."""
+    wrong = [name for name, kind in SCHEMA.items() if schema.get(name) != kind]
+    if wrong:
+        raise MalformedSource(
+            f"the columns {', '.join(wrong)} are missing or of another type", exhibit=str(path), advice=ADVICE
+        )
 
 
 @lru_cache(maxsize=8)
 def _read(path: Path, _modified: int, _size: int) -> pl.DataFrame:
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    with polars_errors(path):
+        check_layout(pl.read_parquet_schema(path), path)
+        frame = pl.read_parquet(path, columns=list(SCHEMA))
+    if not frame.height:
+        raise MalformedSource("it holds no answers", exhibit=str(path), advice=ADVICE)
+    empty = [name for name in REQUIRED if frame[name].null_count()]
+    if empty:
         raise MalformedSource(
-            f"this is not a readable Parquet file: {str(error)[:200]}",
-            exhibit=str(path),
-            advice="import the recorded answers with 'filiation transcripts import'",
-        ) from error
-    wrong = [name for name, kind in SCHEMA.items() if name not in frame.columns or frame.schema[name] != kind]
-    if wrong:
-        raise MalformedSource(
-            f"the columns {', '.join(wrong)} are missing or of another type",
-            exhibit=str(path),
-            advice="import the recorded answers with 'filiation transcripts import'",
+            f"the columns {', '.join(empty)} have rows without a value", exhibit=str(path), advice=ADVICE
         )
-    return frame.select(*SCHEMA)
+    return frame.select(*SCHEMA).with_columns(pl.col(name).fill_null(value) for name, value in EMPTY.items())
 
 
 def read_transcripts(path: str | Path) -> pl.DataFrame:
