@@ -32,6 +32,8 @@ RESULTS = ROOT / "studies" / "results" / "guardrails.json"
 READING = ROOT / "studies" / "results" / "guardrails_reading.json"
 DATA = Path(os.environ.get("FILIATION_DATA", "/work/shared/data"))
 SEED = 20
+READING_SEED = 21
+"""The first sample (20) was read while the lexicon was still being written; the counted one is this."""
 RELATIONS = ("same-model", "version", "fine-tune-of", "siblings-instruct", "shares-base", "distilled-from")
 
 
@@ -147,7 +149,7 @@ def sample_of(
                 kinds["other"].append((model, prompt))
     drawn = []
     for kind, wanted in (("refused", count), ("partial", count // 2), ("other", count)):
-        drawn += [(kind, *pair) for pair in Lots("sample", SEED, kind).sample(sorted(kinds[kind]), wanted)]
+        drawn += [(kind, *pair) for pair in Lots("sample", READING_SEED, kind).sample(sorted(kinds[kind]), wanted)]
     return drawn
 
 
@@ -174,13 +176,15 @@ def main() -> None:
     if given.sample:
         for at, (kind, model, prompt) in enumerate(sample_of(readings, models, values, prompts, given.sample)):
             text = " / ".join(answers[model][prompt].split("\n"))
-            print(f"{at} [{kind}] {model} {prompt}: {text[:420]} ... {text[-120:] if len(text) > 540 else ''}")
+            print(f"{at} [{kind}] {model} {prompt}: {text[:300]} ... {text[-80:] if len(text) > 400 else ''}")
         return
     if given.judge:
         print(json.dumps(judge_readings(readings, models), indent=1))
         return
     everywhere = np.ones((len(models), len(models)), dtype=bool)
     telling = informative(values, LOW, HIGH)
+    declining = {"refused": 1.0, "partial": 0.5, "unable": 1.0, "unclear": 1.0}
+    broad = np.asarray([[declining.get(one[p].kind, 0.0) if p in one else np.nan for p in prompts] for one in readings])
     words = Wordings(readings, prompts)
     plain = words.total / np.maximum(words.both, 1)
     kinds = Counter(read.kind for reading in readings for read in reading.values())
@@ -192,11 +196,18 @@ def main() -> None:
         "prompts": len(prompts),
         "readings": dict(sorted(kinds.items())),
         "prompts refused by 5 to 80 % of models": int(telling.sum()),
+        "the same, counting every kind of not answering": int(informative(broad, LOW, HIGH).sum()),
         "the same, full refusals only": int(informative(np.where(values == 0.5, 0.0, values), LOW, HIGH).sum()),
         "prompts needed": DEMANDS.prompts,
         "pattern": {
             "informative prompts, model and prompt effects removed (the examiner's)": areas(
                 few, models, lineage, everywhere
+            ),
+            "informative prompts, not shrunk": areas(
+                pattern_agreement(values[:, telling], 1e-9), models, lineage, everywhere
+            ),
+            "informative prompts, counting every kind of not answering": areas(
+                pattern_agreement(broad[:, informative(broad, LOW, HIGH)]), models, lineage, everywhere
             ),
             "all prompts, model and prompt effects removed": areas(pattern, models, lineage, everywhere),
             "all prompts, plain correlation": areas(raw_agreement(values), models, lineage, everywhere),

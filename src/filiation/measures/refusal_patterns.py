@@ -14,6 +14,8 @@ ROUNDS = 60
 RIDGE = 0.5
 """Pulls effects towards the mean: a model that refuses nothing would have none otherwise."""
 LEAST = 0.02
+SHRINKAGE = 3.0
+"""Added to the scale: of two models that hardly refuse anything, next to nothing is known."""
 
 
 def expected_refusals(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -32,8 +34,8 @@ def expected_refusals(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return chances
 
 
-def pattern_agreement(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """n x n, symmetric, from -1 to 1: the correlation of what the additive model leaves unexplained.
+def pattern_agreement(values: NDArray[np.float64], shrinkage: float = SHRINKAGE) -> NDArray[np.float64]:
+    """n x n, symmetric, between -1 and 1: the shrunken correlation of what the additive model leaves unexplained.
 
     `values`: models x prompts, 1 refused, 1/2 partly, 0 answered, NaN no answer. Pairs without common prompts get 0.
     """
@@ -42,7 +44,7 @@ def pattern_agreement(values: NDArray[np.float64]) -> NDArray[np.float64]:
     left = np.where(seen, (np.where(seen, values, 0.0) - chances) / np.sqrt(chances * (1 - chances)), 0.0)
     product = left @ left.T
     own = (left**2) @ seen.T.astype(float)  # own[i, j]: sum of z_i squared over the prompts that j answered too
-    scale = np.sqrt(own * own.T)
+    scale = np.sqrt(own * own.T) + shrinkage
     agreement: NDArray[np.float64] = np.divide(product, scale, out=np.zeros_like(product), where=scale > 1e-12)
     return agreement
 
