@@ -5,10 +5,12 @@ the first, as reference. `line_up_content` records those numbers as integers, to
 `judge_line_up` ranks the suspect among the control lineages from that record alone:
 
     1. Decline where the examiner could not measure, or its register has no entry.
-    2. Leave out controls that are related to the reference or the suspect, by declaration.
+    2. Leave out controls that are related to the reference or the suspect, by declaration, and copies of either.
     3. Decline where fewer control lineages or labs are left than the examiner needs.
     4. Decline where held-out labs show that ranks of this population do not keep their promise.
-    5. Rank; p is never below the smallest level that the held-out labs confirmed.
+    5. Rank among the declared lineages; a control of undeclared lineage can only speak for the accused.
+    6. Print no p below the smallest level that the held-out labs confirmed, nor below the share of unrelated pairs of
+       controls that stood as high.
 """
 
 from __future__ import annotations
@@ -49,16 +51,23 @@ from filiation.statistics.line_up import (
     HeldOutLevel,
     Population,
     held_out_calibration,
+    held_out_share,
     rank_among_lineages,
     smallest_level_that_holds,
 )
-from filiation.statistics.register import Calibration
+from filiation.statistics.register import Calibration, RegisterEntry
 
 SCALE = 10_000
 """Scores are recorded as integers, in ten-thousandths."""
 
 UNDECLARED = "(lineage not declared)"
-"""Controls of unknown lineage stand in the line-up as one: counted apart they would make p smaller than it is."""
+"""Controls of unknown lineage stand apart: they can stand above the suspect, and never add to the number of lineages."""
+
+HELD_OUT = "held-out labs"
+"""How companions of the held-out calibration are named; the report makes one table of them."""
+
+LARGEST_SCORE = 2**53 / SCALE
+"""Larger scores would not be whole numbers any more."""
 
 
 class Entrant(Record, frozen=True, kw_only=True):
@@ -127,27 +136,65 @@ def line_up_content(
     np.fill_diagonal(values, 0.0)
     if not np.isfinite(values).all():
         raise ValueError("every score must be a finite number")
-    recorded = np.rint(values * SCALE).astype(np.int64)
-    matrix = related_matrix(entrants, related)
-    # The reference and the suspect are in dispute: the promise of ranks is examined on the controls alone.
-    controls = list(range(2, size))
-    population = Population(
-        scores=recorded[np.ix_(controls, controls)] / SCALE,
-        lineages=[entrants[at].lineage or UNDECLARED for at in controls],
-        labs=[lab_of(entrants[at]) for at in controls],
-        related=matrix[np.ix_(controls, controls)],
-    )
-    held_out = held_out_calibration(population, np.random.default_rng(seed)) if size > 2 else ()
-    return {
-        "entrants": [msgspec.to_builtins(entrant) for entrant in entrants],
-        "scores": recorded.tolist(),
+    if np.abs(values).max(initial=0.0) > LARGEST_SCORE:
+        raise ValueError(f"a score lies beyond {LARGEST_SCORE:.3g}")
+    content = {
+        "entrants": [msgspec.to_builtins(entrant) for entrant in declared_by_packs(entrants)],
+        "scores": np.rint(values * SCALE).astype(np.int64).tolist(),
         "related": sorted([min(pair), max(pair)] for pair in related),
         "prompts": prompts,
         "packs": list(packs),
-        "held_out": [msgspec.to_builtins(level) for level in held_out],
         "detail": dict(detail or {}),
         "summary": {test: {"count": 0, "opportunities": prompts}},
     }
+    held_out = held_out_calibration(population_of(content), np.random.default_rng(seed))
+    return content | {"held_out": [msgspec.to_builtins(level) for level in held_out]}
+
+
+def declared_by_packs(entrants: Sequence[Entrant]) -> list[Entrant]:
+    """The entrants; one without a declared lineage that a pack knows by its name takes lineage and lab from there."""
+    known = {_key(entrant.name): entrant for entrant in entrants if entrant.origin == "pack" and entrant.lineage}
+    told = []
+    for entrant in entrants:
+        named = known.get(_key(entrant.name))
+        if named is not None and not entrant.lineage:
+            entrant = msgspec.structs.replace(entrant, lineage=named.lineage, lab=entrant.lab or named.lab)
+        told.append(entrant)
+    return told
+
+
+def population_of(content: Mapping[str, Any]) -> Population:
+    """The controls of declared lineage as a population of strangers, to examine whether ranks keep their promise.
+
+    The reference and the suspect are in dispute and stay out, and so does every pair of a relative of the one with a
+    relative of the other: were the suspect taken from the reference, those would be related as well.
+    """
+    entrants = [msgspec.convert(entrant, Entrant) for entrant in content["entrants"]]
+    matrix = related_matrix(entrants, [tuple(pair) for pair in content["related"]])
+    disputed = np.outer(matrix[0], matrix[1])
+    matrix |= disputed | disputed.T
+    copies = _copies(entrants)
+    at = [n for n in range(2, len(entrants)) if entrants[n].lineage and n not in copies]
+    scores = np.asarray(content["scores"], dtype=np.float64).reshape(len(entrants), len(entrants))
+    return Population(
+        scores=scores[np.ix_(at, at)],
+        lineages=[_key(entrants[n].lineage) for n in at],
+        labs=[_key(lab_of(entrants[n])) for n in at],
+        related=matrix[np.ix_(at, at)],
+    )
+
+
+def _key(name: str) -> str:
+    """Names that differ in letter case, spaces and punctuation only are one: two spellings of a lineage are not two lineages."""
+    return "".join(character for character in name.casefold() if character.isalnum()) or name
+
+
+def _copies(entrants: Sequence[Entrant]) -> frozenset[int]:
+    """Models of packs that stand in the line-up already under the same name."""
+    given = {_key(entrant.name) for entrant in entrants if entrant.origin != "pack"}
+    return frozenset(
+        at for at, entrant in enumerate(entrants) if entrant.origin == "pack" and _key(entrant.name) in given
+    )
 
 
 def lab_of(entrant: Entrant | Mapping[str, Any]) -> str:
@@ -163,7 +210,7 @@ def related_matrix(entrants: Sequence[Entrant], related: Sequence[tuple[int, int
     for one, other in related:
         matrix[one, other] = matrix[other, one] = True
     for kind in ("lineage", "lab"):
-        names = np.asarray([getattr(entrant, kind) for entrant in entrants])
+        names = np.asarray([_key(getattr(entrant, kind)) for entrant in entrants])
         matrix |= (names[:, None] == names[None, :]) & (names[:, None] != "")
     np.fill_diagonal(matrix, False)
     return matrix
@@ -223,25 +270,27 @@ def judge_line_up(
             if held_out
             else "not validated: too few labs among the controls to examine whether ranks keep their promise"
         )
-    ranked = rank_among_lineages(content["scores"][0][1], _scores_by_lineage(content, free))
+    scores, undeclared = _scores_by_lineage(content, free)
+    ranked = rank_among_lineages(content["scores"][0][1], scores, undeclared)
     lineages = len(ranked.lineages)
-    resolution = math.log10(max(1 / (lineages + 1), _floor(held_out, holds)))
-    log10_p = max(ranked.log10_p, resolution)
-    strangers = min(lineages, sum(kind.lineages for kind in entry.strangers) or lineages)
-    exceeding = min(strangers, sum(kind.exceeding for kind in entry.strangers))
+    population, floor = population_of(content), _floor(held_out, holds)
+    resolution = math.log10(max(1 / (lineages + 1), floor, held_out_share(population, 0, lineages)))
+    shown_share = held_out_share(population, ranked.above, lineages)
+    log10_p = min(0.0, max(ranked.log10_p, math.log10(max(shown_share, floor, 1 / (lineages + 1)))))
+    strangers, exceeding = validated_by(entry, lineages, detected=log10_p <= entry.detection_log10_p)
     return Finding(
         **common,
         reason="examined; ranked among control lineages, whatever the number of prompts",
-        count=len(ranked.closer),
+        count=ranked.above,
         opportunities=lineages,
-        chance=min(len(ranked.closer) + 1, lineages) / (lineages + 1),
+        chance=min(ranked.above + 1, lineages) / (lineages + 1),
         log10_p=round_against_accuser(log10_p, accuses_when="small"),
         log10_e=round_against_accuser(log10_e_value_of_p(log10_p), accuses_when="large"),
         resolution_log10_p=round_against_accuser(resolution, accuses_when="small"),
         effect=effect,
         power=Power(
             threshold_log10_p=entry.detection_log10_p,
-            detectable_share=1.0,
+            detectable_share=lineages_to_pass(lineages, entry.detection_log10_p, resolution),
             relations=entry.relatives,
         ),
         lineages=Lineages(
@@ -257,12 +306,51 @@ def judge_line_up(
         components=shown,
         companions=(*companions, *held_out_companions(content)),
         assumptions=assumptions,
-        limitations=limitations,
+        limitations=(*limitations, *limits_of(content, free)),
         seed=relations.pair.seed,
         parameters_digest=digest({"packs": content["packs"], "prompts": content["prompts"]}),
         calibration_digest=calibration.digest,
         observations=(digest(relations.pair),),
     )
+
+
+def validated_by(entry: RegisterEntry, lineages: int, *, detected: bool) -> tuple[int, int]:
+    """Stranger lineages behind a rank, and how many of them reach what counts as detected.
+
+    The smaller of the register's strangers and this line-up's lineages caps the likelihood ratio: neither a large register
+    nor a large line-up lends its weight to the other. The register's share is kept, rounded for the accused.
+    """
+    registered = sum(kind.lineages for kind in entry.strangers)
+    if not registered:
+        return lineages, 0
+    strangers = min(lineages, registered)
+    share = strangers * sum(kind.exceeding for kind in entry.strangers) / registered
+    return strangers, min(strangers, math.ceil(share - 1e-9) if detected else math.floor(share + 1e-9))
+
+
+def lineages_to_pass(lineages: int, threshold_log10_p: float, resolution_log10_p: float) -> float:
+    """The share of control lineages a suspect has to stand above to be detected; 1.0 also where no place would do."""
+    if resolution_log10_p > threshold_log10_p:
+        return 1.0
+    above = math.floor(math.pow(10.0, threshold_log10_p) * (lineages + 1) * (1 + 1e-9)) - 1
+    return round(max(0, lineages - max(0, above)) / lineages, 6)
+
+
+def limits_of(content: Mapping[str, Any], free: Sequence[int]) -> tuple[str, ...]:
+    """What this very line-up cannot say, beside the limits of its examiner."""
+    entrants = content["entrants"]
+    limits = [
+        f"the {role}'s lineage was not declared: controls of its own lineage, if there are any, stand in the line-up, "
+        "which helps the accused"
+        for role, entrant in zip(("reference", "suspect"), entrants[:2], strict=True)
+        if not entrant["lineage"]
+    ]
+    unknown = sum(not entrants[at]["lineage"] for at in free)
+    if unknown:
+        limits.append(
+            f"{unknown} of the controls have no declared lineage: they can stand above the suspect, and add to no count"
+        )
+    return tuple(limits)
 
 
 def common_fields(test: Test, pair: Relation, examiner_version: str) -> dict[str, Any]:
@@ -281,24 +369,28 @@ def common_fields(test: Test, pair: Relation, examiner_version: str) -> dict[str
 
 
 def controls_left(content: Mapping[str, Any]) -> list[int]:
-    """Positions of the controls that are related neither to the reference nor to the suspect, by declaration."""
+    """Positions of the controls that are, by declaration, neither related to nor copies of the reference or the suspect."""
     entrants = [msgspec.convert(entrant, Entrant) for entrant in content["entrants"]]
     matrix = related_matrix(entrants, [tuple(pair) for pair in content["related"]])
-    return [at for at in range(2, len(entrants)) if not matrix[0, at] and not matrix[1, at]]
+    copies = _copies(entrants)
+    return [at for at in range(2, len(entrants)) if not matrix[0, at] and not matrix[1, at] and at not in copies]
 
 
 def lacks(content: Mapping[str, Any], free: Sequence[int], demands: Demands) -> str:
     """What a line-up lacks for a rank, in words; empty where nothing."""
     if content["prompts"] < demands.prompts:
         return f"only {content['prompts']} prompts were answered by both models; {demands.prompts} are needed"
-    lineages = {content["entrants"][at]["lineage"] or UNDECLARED for at in free}
-    labs = {lab_of(content["entrants"][at]) for at in free}
+    declared = [content["entrants"][at] for at in free if content["entrants"][at]["lineage"]]
+    lineages = {_key(entrant["lineage"]) for entrant in declared}
+    labs = {_key(lab_of(entrant)) for entrant in declared}
     present = {"controls": len(free), "lineages": len(lineages), "labs": len(labs)}
     short = [
         f"{present[kind]} {kind} of {getattr(demands, kind)}"
         for kind in present
         if present[kind] < getattr(demands, kind)
     ]
+    if not declared:
+        short.append("0 of at least 1 declared lineage")
     if short:
         return (
             f"not validated: the line-up has too few unrelated controls ({', '.join(short)} needed); add controls that "
@@ -331,22 +423,34 @@ def control_components(content: Mapping[str, Any], free: Sequence[int]) -> tuple
 
 def held_out_companions(content: Mapping[str, Any]) -> tuple[Companion, ...]:
     """The calibration of this very population, level by level."""
-    return tuple(
-        Companion(
-            null=Null.POPULATION,
-            name=f"held-out labs, p <= {level['level']:g}",
-            value=f"{level['share_ppm'] / 1e6:.4f} of {level['pairs']} unrelated pairs of controls",
-            note=f"95 % interval over labs {level['low_ppm'] / 1e6:.4f} to {level['high_ppm'] / 1e6:.4f}",
+    told = []
+    for entry in content["held_out"]:
+        level = msgspec.convert(entry, HeldOutLevel)
+        what = f"above every lineage, promised {level.level:.4f}" if level.first_place else f"p <= {level.level:g}"
+        told.append(
+            Companion(
+                null=Null.POPULATION,
+                name=f"{HELD_OUT}, {what}",
+                value=f"{level.share_ppm / 1e6:.4f} of {level.pairs} unrelated pairs of controls",
+                note=f"95 % interval over labs {level.low_ppm / 1e6:.4f} to {level.high_ppm / 1e6:.4f}",
+            )
         )
-        for level in content["held_out"]
-    )
+    return tuple(told)
 
 
-def _scores_by_lineage(content: Mapping[str, Any], free: Sequence[int]) -> dict[str, list[float]]:
+def _scores_by_lineage(content: Mapping[str, Any], free: Sequence[int]) -> tuple[dict[str, list[float]], list[float]]:
+    """Scores of the ranked controls by declared lineage, under the name it was first given; and those of undeclared ones."""
+    names: dict[str, str] = {}
     scores: dict[str, list[float]] = {}
+    undeclared: list[float] = []
     for at in free:
-        scores.setdefault(content["entrants"][at]["lineage"] or UNDECLARED, []).append(content["scores"][0][at])
-    return scores
+        lineage = content["entrants"][at]["lineage"]
+        score = float(content["scores"][0][at])
+        if lineage:
+            scores.setdefault(names.setdefault(_key(lineage), lineage), []).append(score)
+        else:
+            undeclared.append(score)
+    return scores, undeclared
 
 
 def _floor(levels: Sequence[HeldOutLevel], holds: float) -> float:
