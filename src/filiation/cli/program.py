@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from filiation import __version__
-from filiation.cli import compare, examiners, judge, show
+from filiation.cli import compare, examiners, judge, packs, probes, record, show, transcripts
 from filiation.errors import FiliationError
 from filiation.report.wording import visible
 
@@ -58,6 +58,10 @@ app.command("compare")(compare.compare)
 app.command("examiners")(examiners.examiners)
 app.command("show")(show.show)
 app.command("judge")(judge.judge)
+app.add_typer(transcripts.app, name="transcripts")
+app.command("record")(record.record)
+app.add_typer(probes.app, name="probes")
+app.add_typer(packs.app, name="packs")
 
 
 def main(arguments: list[str] | None = None) -> None:
