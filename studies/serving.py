@@ -8,6 +8,8 @@ What was found about `transformers serve` (5.23):
 - GGUF files it does not serve: the configuration that it makes of one names no architecture (a TypeError before the server
   starts), and a model read from one cannot be saved; so `smollm2_folder` writes the folder itself.
 - Text completions need nothing further; chat without a chat template in the folder is status 500. `prepared` adds a template.
+- Chat of Qwen's architectures is cut out behind the marks of ChatML: under a template without them the answer comes back with
+  the prompt in front. A body is then stripped of outer space and a stream is not: never compare one with the other.
 - **A temperature above 0 changes nothing unless generation_config.json says `do_sample`**: `prepared` writes it.
 - `seed` sets the process's one random state when a request arrives: with several requests at once, none is reproducible.
 - Log-probabilities are asked for in vain: the fields are ignored. Streams end with a finish reason, and without [DONE].
@@ -37,7 +39,12 @@ PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}assistant:{% endif %}"
 )
-"""A chat template for models that have none: the roles in words."""
+"""A chat template for models that have none: the roles in words, which takes few tokens of a small model's context."""
+CHATML_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""For Qwen's architectures, whose answers `transformers serve` looks for behind the marks of ChatML."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +73,10 @@ def missing() -> list[str]:
     return [name for name in NEEDED if find_spec(name) is None]
 
 
-def prepared(folder: Path, target: Path, *, chat_template: str = PLAIN_TEMPLATE, context: int = 0) -> Path:
+def prepared(folder: Path, target: Path) -> Path:
     """A copy of a model folder (weights linked) that can be chatted with and that samples; returns `target`.
 
-    A template that the folder has is kept. `context` writes a greatest length into the tokenizer's configuration.
+    A chat template that the folder has is kept.
     """
     target.mkdir(parents=True, exist_ok=True)
     for file in folder.iterdir():
@@ -83,9 +90,8 @@ def prepared(folder: Path, target: Path, *, chat_template: str = PLAIN_TEMPLATE,
     _set(target / "generation_config.json", do_sample=True)
     settings = _read(target / "tokenizer_config.json")
     if not settings.get("chat_template") and not (target / "chat_template.jinja").exists():
-        (target / "chat_template.jinja").write_text(chat_template)
-    if context:
-        _set(target / "tokenizer_config.json", model_max_length=context)
+        qwen = str(_read(target / "config.json").get("model_type", "")).startswith("qwen")
+        (target / "chat_template.jinja").write_text(CHATML_TEMPLATE if qwen else PLAIN_TEMPLATE)
     return target
 
 

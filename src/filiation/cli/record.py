@@ -58,6 +58,7 @@ def record(
     rate: Annotated[
         float | None, typer.Option(help="Requests per minute, retries included.", min=0.001, metavar="N")
     ] = None,
+    attempts: Annotated[int, typer.Option(help="Requests per question and run before it is given up.", min=1)] = 6,
     timeout: Annotated[float, typer.Option(help="Seconds for one whole exchange.", min=0.1)] = 600.0,
     budget_requests: Annotated[
         int | None, typer.Option(help="The most requests in this recording, over all runs, retries included.", min=0)
@@ -103,7 +104,7 @@ def record(
         stream=stream,
     )
     questions = repeated(_questions(prompts, count, draw_seed), samples)
-    conduct = Conduct(concurrency=concurrency, per_minute=rate, total_seconds=timeout)
+    conduct = Conduct(concurrency=concurrency, per_minute=rate, attempts=attempts, total_seconds=timeout)
     budget = Budget(requests=budget_requests, seconds=budget_seconds)
     with Recorder(output) as recorder, progress.shown(quiet) as tell:
         _check_goes_on(recorder.recording, asked_of, parameters, output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 
 from filiation.errors import MissingExtra, SourceError, UsageError
-from filiation.sources.endpoints import asking
 from filiation.sources.endpoints.asking import Asked, Budget, Conduct, ask, retry_after
 from filiation.sources.endpoints.exchange import FaultKind, Parameters, Question
 from filiation.sources.endpoints.location import Endpoint, endpoint_at
@@ -227,6 +227,19 @@ def test_a_server_that_streams_is_read_whether_asked_to_or_not(server, tmp_path)
 # -------------------------------------------------------------------------------------------------- pace, budget, rounds
 
 
+def test_everybody_keeps_the_pause_that_the_server_asks_for(server, tmp_path) -> None:
+    server.misbehave, server.faults = faults.too_many_with_seconds, lambda prompt: prompt == "a"
+    run(server, tmp_path / "r.jsonl", tuple("abcd"), conduct=Conduct(concurrency=1, first_wait=0.01))
+    assert server.asked == ["a", "a", "b", "c", "d"]
+    assert server.arrivals[1] - server.arrivals[0] >= 0.99
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(server, tmp_path, monkeypatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert len(run(server, tmp_path / "r.jsonl").answers) == 3
+
+
 def test_no_more_requests_at_once_than_allowed(server, tmp_path) -> None:
     server.delay = 0.03
     run(server, tmp_path / "r.jsonl", tuple("abcdefgh"), conduct=Conduct(concurrency=2))
@@ -341,10 +354,9 @@ def test_retry_after_against_rfc_9110(told: str, seconds: float | None) -> None:
 
 
 def test_without_the_extra_the_error_names_it(server, tmp_path, monkeypatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "httpx2", None)
+    monkeypatch.setitem(sys.modules, "httpx2", None)
     with pytest.raises(MissingExtra, match=r"filiation\[endpoints\]"):
         run(server, tmp_path / "r.jsonl")
-    assert asking.__name__
 
 
 def test_pace_and_patience_must_be_positive() -> None:

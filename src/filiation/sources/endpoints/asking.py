@@ -203,7 +203,9 @@ class _Interview:
                 self.progress(f"asking {self.endpoint.model}: {self.done} of {len(waiting)}", self.done / total)
 
         if waiting:
-            async with httpx2.AsyncClient(timeout=timeout, limits=limits, follow_redirects=False) as client:
+            # The environment's proxy is for the world outside: a server on this machine is reached without it.
+            settings = {"timeout": timeout, "limits": limits, "trust_env": not self.endpoint.nearby}
+            async with httpx2.AsyncClient(follow_redirects=False, **settings) as client:
                 try:
                     async with asyncio.TaskGroup() as workers:
                         for _ in range(min(self.conduct.concurrency, len(waiting))):

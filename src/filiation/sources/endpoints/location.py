@@ -44,6 +44,11 @@ class Endpoint(Record, frozen=True, kw_only=True):
         return f"{scheme}:{self.model}@{self.url}"
 
     @property
+    def nearby(self) -> bool:
+        """Whether the address is this machine, or a number of a private network."""
+        return _nearby(urlsplit(self.url).hostname or "")
+
+    @property
     def key_variables(self) -> tuple[str, ...]:
         """The environment variables that may hold its key, the one that is read first in front."""
         parts = urlsplit(self.url)
@@ -88,7 +93,7 @@ def key_of(endpoint: Endpoint, environment: Mapping[str, str] = os.environ) -> s
                 exhibit=endpoint.location,
                 advice=f"unset {name} if the server asks for no key",
             )
-        if urlsplit(endpoint.url).scheme != "https" and not _nearby(urlsplit(endpoint.url).hostname or ""):
+        if urlsplit(endpoint.url).scheme != "https" and not endpoint.nearby:
             raise UsageError(
                 f"the key in {name} would be sent unencrypted",
                 exhibit=endpoint.location,
@@ -125,7 +130,6 @@ def _as_variable(host: str) -> str:
 
 
 def _nearby(host: str) -> bool:
-    """This machine, or a private network's address given as a number."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -70,7 +70,7 @@ def read_response(endpoint: Endpoint, status: int, content_type: str, data: byte
     if status == 200:
         spoken = PROTOCOLS[endpoint.protocol]
         # Judged by the body where the label is wrong: labels are often wrong, bodies are what was said.
-        stream = is_event_stream(content_type) or data.lstrip()[:6] in (b"data: ", b"event:")
+        stream = is_event_stream(content_type) or data.lstrip().startswith((b"data:", b"event:", b":"))
         return spoken.read_stream(data) if stream else spoken.read(data)
     told = _told(data)
     if status in LATER and not any(code in told for code in SPENT):
