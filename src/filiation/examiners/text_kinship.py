@@ -59,6 +59,7 @@ from filiation.sources.packs import Pack, packs
 from filiation.sources.source import Source
 from filiation.sources.transcripts import Transcript
 from filiation.statistics.register import Calibration
+from filiation.statistics.sequential import over_looks
 
 NAME = "text_kinship"
 VERSION = "1"
@@ -95,17 +96,24 @@ REFERENCES = (
     "Owen 2007, The pigeonhole bootstrap (intervals over labs)",
 )
 PARAMETERS: dict[str, bool | int | float | str] = {"packs": "auto", "looks": "", "most_prompts": 1000}
-"""`packs`: 'auto', 'none', or names and folders. `looks`: numbers of prompts at which the scores were looked at, as '25,50,100';
-the score is then the maximum of the path, for every pair. `most_prompts`: of more, those with the smallest ids are taken."""
+"""`packs`: 'auto', 'none', or names and folders. `looks`: numbers of prompts at which the scores were looked at, as
+'25,50,100'; the score is then the maximum of the path, for every pair. `most_prompts`: of more, the smallest ids are taken."""
 
 DEMANDS = Demands(prompts=30, lineages=19, labs=10, controls=30)
 """30 controls of 10 labs (METHODS 3); with fewer than 19 lineages no rank could reach 0.05."""
 
 ANSWERED = 2 / 3
+"""Share of the prompts that a control must have answered."""
+
 SAME_RECORDING = 0.5
+"""Share of an exhibit's long answers that a recording of it under another name has word for word."""
+
 LONG = 20
+"""Words of a long answer: shorter ones are identical by chance."""
+
 RESAMPLES = 200
 BLOCK = 64
+"""Prompts whose answers are hashed and compared at once."""
 
 
 # ------------------------------------------------------------------------------------------------------------- observe
@@ -140,11 +148,14 @@ def line_up(
         return gathered
     size = len(gathered.entrants)
     values, same = measure(gathered, progress)
-    looks = looks_of(str(settings["looks"]), len(gathered.prompts))
-    scores = np.max([kinship(values[:look], size) for look in looks], axis=0)
+    place = {prompt: at for at, prompt in enumerate(gathered.prompts)}
+    looks = str(settings["looks"])
+    scores = over_looks(
+        gathered.prompts, looks, seed, lambda prompts: kinship(values[[place[prompt] for prompt in prompts]], size)
+    )
     copies = same_recordings(same)
-    related = {*gathered.related, *copies, *_inherited(gathered, copies)}
-    effect = _resampled(values, size, looks, seed)
+    related = {*gathered.related, *copies, *inherited(gathered, copies)}
+    effect = _resampled(values, size, seed)
     progress("scored", 1.0)
     return Relation(
         examiner=NAME,
@@ -163,7 +174,7 @@ def line_up(
             detail={
                 "features": text_features.VERSION,
                 "thinned": bool(gathered.packs),
-                "looks": list(looks),
+                "looks": looks,
                 "effect": effect,
                 "left_out": [list(entry) for entry in gathered.left_out],
                 "same_recording": [list(pair) for pair in copies],
@@ -270,7 +281,7 @@ def measure(gathered: Gathered, progress: Progress = silent) -> tuple[Pairs, NDA
     equal, long = np.zeros((2, size)), np.zeros((2, 1))
     for start in range(0, len(gathered.prompts), BLOCK):
         block = gathered.prompts[start : start + BLOCK]
-        answers = _answers(gathered, block)
+        answers = answers_of(gathered, block)
         values[start : start + len(block)] = combined(answers, size, len(block))
         whole = np.zeros((size, len(block)), dtype=np.uint32)
         whole[answers.model, answers.prompt] = np.where(answers.features.words >= LONG, answers.features.whole, 0)
@@ -281,7 +292,7 @@ def measure(gathered: Gathered, progress: Progress = silent) -> tuple[Pairs, NDA
     return values, equal / np.maximum(long, 10)
 
 
-def _answers(gathered: Gathered, block: Sequence[str]) -> Answers:
+def answers_of(gathered: Gathered, block: Sequence[str]) -> Answers:
     """Features of all answers to some prompts; where a pack takes part, everybody's are thinned as the pack's are."""
     place = {prompt: at for at, prompt in enumerate(block)}
     texts, model, prompt = [], [], []
@@ -307,19 +318,13 @@ def _answers(gathered: Gathered, block: Sequence[str]) -> Answers:
     return Answers(joined(parts), np.concatenate(models), np.concatenate(prompts))
 
 
-def looks_of(asked: str, prompts: int) -> tuple[int, ...]:
-    """The numbers of prompts at which scores are taken, ascending, the last one being all of them."""
-    given = {int(part) for part in asked.split(",") if part.strip()}
-    return (*sorted(look for look in given if 0 < look < prompts), prompts)
-
-
 def same_recordings(same: NDArray[np.float64]) -> tuple[tuple[int, int], ...]:
     """Pairs (exhibit, control) of which at least half the exhibit's long answers are identical: one recording, two names."""
     rows, columns = np.nonzero(same >= SAME_RECORDING)
     return tuple((int(i), int(j)) for i, j in zip(rows, columns, strict=True) if j >= 2)
 
 
-def _inherited(gathered: Gathered, copies: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+def inherited(gathered: Gathered, copies: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
     """Where a control is a recording of an exhibit, the control's relatives are the exhibit's."""
     relatives: dict[int, set[int]] = {}
     for one, other in gathered.related:
@@ -337,16 +342,16 @@ def _inherited(gathered: Gathered, copies: Sequence[tuple[int, int]]) -> set[tup
     return found
 
 
-def _resampled(values: Pairs, size: int, looks: Sequence[int], seed: int) -> list[int]:
+def _resampled(values: Pairs, size: int, seed: int) -> list[int]:
     """The pair's score and its 95 % interval over prompts, in 1/SCALE. A description: prompts are not the unit of inference."""
-    rng = np.random.default_rng(seed)
-    found = [float(max(kinship(values[:look], size)[0, 1] for look in looks))]
+    score = float(kinship(values, size)[0, 1])
+    low, high = score, score
     if size >= FEWEST_MODELS:
+        rng = np.random.default_rng(seed)
         counts = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=RESAMPLES)
-        found += np.quantile([kinship(values, size, count)[0, 1] for count in counts], [0.025, 0.975]).tolist()
-    else:
-        found += found * 2
-    return [round(value * SCALE) for value in found]
+        resampled = [kinship(values, size, count)[0, 1] for count in counts]
+        low, high = np.quantile(resampled, [0.025, 0.975]).tolist()
+    return [round(figure * SCALE) for figure in (score, min(low, score), max(high, score))]
 
 
 # --------------------------------------------------------------------------------------------------------------- judge
@@ -367,8 +372,8 @@ def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Cal
             effect=Effect(
                 name="score of the pair, in spreads of pairs of models; interval over prompts, a description only",
                 value=value,
-                low=min(low, value),
-                high=max(high, value),
+                low=low,
+                high=high,
             ),
             assumptions=ASSUMPTIONS,
             limitations=LIMITATIONS,
@@ -405,14 +410,13 @@ def _gaussian(content: Mapping[str, Any]) -> tuple[Companion, ...]:
 
 
 def _looks(detail: Mapping[str, Any]) -> tuple[Companion, ...]:
-    looks = detail["looks"]
-    if len(looks) < 2:
+    if not detail["looks"]:
         return ()
     return (
         Companion(
             null=Null.POPULATION,
             name="looks",
-            value=f"{len(looks)}, after {', '.join(map(str, looks))} prompts",
+            value=f"after {detail['looks']} prompts",
             note="every pair, controls included, stands with the highest score of its whole path",
         ),
     )

@@ -2,8 +2,7 @@
 
     1. Per prompt and channel: the rarity-weighted phrases that two answers share. A phrase that d of the m answers to this
        prompt have weighs log((m + 1) / d): what all say tells nothing about two of them (Spärck Jones 1972).
-    2. Per prompt and channel: normal scores of the ranks over all pairs of models, so that no prompt and no channel
-       counts for more than another.
+    2. Per prompt and channel: ranks over all pairs of models, so that no prompt and no channel counts for more than another.
     3. The mean over prompts of the equally weighted channels, for each pair.
     4. Additive model effects removed (some models agree with everybody), then divided by the geometric mean of the two models'
        spreads, so that one row can be compared with another.
@@ -21,7 +20,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from filiation.measures.text_features import STRUCTURE, Features, HashSets
@@ -29,7 +27,7 @@ from filiation.measures.text_features import STRUCTURE, Features, HashSets
 VERSION = "1"
 
 WEIGHTS: dict[str, float] = {"word-3": 1.0, "word-6": 1.0, "character-5": 1.0, "opening": 1.0, "closing": 1.0}
-"""The channels that are combined. Equal weights, fixed before any case was looked at: `studies.text_kinship` reports others."""
+"""The channels that are combined, with equal weights; `studies.text_kinship` prints what others would give."""
 
 BY_SHORTER = frozenset({"word-3"})
 """Channels divided by the shorter answer's weight instead of by the geometric mean: told briefly or at length, it is the same."""
@@ -59,11 +57,16 @@ def pairs_of(models: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def by_prompt(
-    answers: Answers, models: int, prompts: int, similarities: Sequence[str] = tuple(WEIGHTS)
+    answers: Answers,
+    models: int,
+    prompts: int,
+    similarities: Sequence[str] = tuple(WEIGHTS),
+    measure: Callable[[Features, str], NDArray[np.float32]] | None = None,
 ) -> Iterator[tuple[int, dict[str, Pairs]]]:
-    """Prompt by prompt, the normal scores of every similarity over all pairs; NaN where one of the two did not answer.
+    """Prompt by prompt, the rank of every pair by every similarity (`ranked`); NaN where one of the two did not answer.
 
-    Answers without a word count as not given. Prompts that fewer than FEWEST_MODELS answered are left out.
+    `measure(answers to one prompt, name)` is `similarity` unless a study brings its own. Answers without a word count as not
+    given. Prompts that fewer than FEWEST_MODELS answered are left out.
     """
     given = np.flatnonzero(answers.features.whole != 0)
     order = given[np.lexsort((answers.model[given], answers.prompt[given]))]
@@ -82,17 +85,17 @@ def by_prompt(
         found = {}
         for name in similarities:
             values = np.full(len(first), np.nan, dtype=np.float32)
-            values[targets] = normal_scores(similarity(here, name)[inside])
+            values[targets] = ranked((measure or similarity)(here, name)[inside])
             found[name] = values
         yield prompt, found
 
 
-def normal_scores(values: NDArray[np.floating]) -> Pairs:
-    """Ranks turned into normal quantiles; equal values share one rank."""
+def ranked(values: NDArray[np.floating]) -> Pairs:
+    """Ranks as shares of all, less one half: between -1/2 and 1/2, larger is closer; equal values share one rank."""
     # Float32 sums differ in their last digits from machine to machine; what is equal to six digits is a tie.
     rounded = np.round(values.astype(np.float64), 6)
-    scores: Pairs = ndtri((rankdata(rounded) - 0.5) / len(values)).astype(np.float32)
-    return scores
+    shares: Pairs = ((rankdata(rounded) - 0.5) / len(values) - 0.5).astype(np.float32)
+    return shares
 
 
 def similarity(here: Features, name: str) -> NDArray[np.float32]:
@@ -137,7 +140,7 @@ def combined(
     weights: Mapping[str, float] = WEIGHTS,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> Pairs:
-    """Prompts x pairs: the weighted sum of the channels' normal scores; NaN where a pair did not answer both."""
+    """Prompts x pairs: the weighted sum of the channels' ranks; NaN where a pair did not answer both."""
     values = np.full((prompts, len(pairs_of(models)[0])), np.nan, dtype=np.float32)
     for prompt, found in by_prompt(answers, models, prompts, tuple(weights)):
         values[prompt] = sum(np.float32(weight) * found[name] for name, weight in weights.items())
