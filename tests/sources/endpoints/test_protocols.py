@@ -289,6 +289,15 @@ def test_text_with_log_probabilities_as_documented() -> None:
         assert isinstance(read(TEXT, body), Fault)
 
 
+def test_either_shape_of_log_probabilities_is_read_for_either_protocol() -> None:
+    """llama-cpp-python (issue 1787) sends that of text for chat; llama.cpp that of chat for text."""
+    as_text = {"tokens": ["A"], "token_logprobs": [-0.5], "top_logprobs": None, "text_offset": [0]}
+    as_chat = {"content": [{"token": "A", "logprob": -0.5}]}
+    for found in (read(CHAT, chat(logprobs=as_text)), read(TEXT, {"choices": [{"text": "A", "logprobs": as_chat}]})):
+        assert isinstance(found, Answer)
+        assert found.log_probabilities == (("A", -0.5, ()),)
+
+
 def test_text_streams() -> None:
     pieces = [
         {"model": "m", "choices": [{"text": text, "finish_reason": end}]} for text, end in (("a", None), ("b", "stop"))
@@ -314,6 +323,7 @@ def message(stop_reason: str, *content: dict[str, Any]) -> dict[str, Any]:
         (message("end_turn", {"type": "text", "text": "Hi."}), "Hi.", "stop"),
         (message("max_tokens", {"type": "text", "text": "Hi"}), "Hi", "length"),
         (message("stop_sequence", {"type": "text", "text": "Hi"}), "Hi", "stop"),
+        (message("model_context_window_exceeded", {"type": "text", "text": "Hi"}), "Hi", "length"),
         (message("refusal"), "", "refusal"),
         (message("pause_turn", {"type": "text", "text": "a"}, {"type": "text", "text": "b"}), "ab", "pause_turn"),
         (message("end_turn", {"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "Hi."}), "Hi.", "stop"),

@@ -26,7 +26,13 @@ from filiation.sources.endpoints.openai_chat import json_object
 
 PATH = "/v1/messages"
 VERSION = "2023-06-01"
-FINISH_REASONS = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "refusal": "refusal"}
+FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+}
 """Anthropic's stop reasons in the words of the transcripts; others stay as they are."""
 
 

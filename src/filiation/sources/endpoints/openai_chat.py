@@ -212,8 +212,15 @@ def finite(value: object) -> float | None:
 
 
 def read_log_probabilities(found: object) -> tuple[LogProbability, ...] | Fault | None:
-    """`logprobs` of a chat choice; None where the server offers none."""
-    content = found.get("content") if isinstance(found, dict) else None
+    """`logprobs` of a choice, in the shape of chat ('content') or of text completions ('tokens'); None where none are offered.
+
+    Either shape is read for either protocol: llama-cpp-python sends that of text for chat, llama.cpp that of chat for text.
+    """
+    if not isinstance(found, dict):
+        return None
+    if "tokens" in found:
+        return _parallel_lists(found)
+    content = found.get("content")
     if content is None:
         return None
     made = []
@@ -224,6 +231,24 @@ def read_log_probabilities(found: object) -> tuple[LogProbability, ...] | Fault 
         if token is None or any(other is None for other in likeliest):
             return fault(FaultKind.NOT_AN_ANSWER, "a token of the log-probabilities lacks its text or a finite number")
         made.append((*token, tuple(other for other in likeliest if other is not None)))
+    return tuple(made)
+
+
+def _parallel_lists(found: dict[str, Any]) -> tuple[LogProbability, ...] | Fault:
+    tokens, values = found.get("tokens"), found.get("token_logprobs")
+    tops = found.get("top_logprobs") or [None] * len(tokens if isinstance(tokens, list) else [])
+    if not (isinstance(tokens, list) and isinstance(values, list) and isinstance(tops, list)):
+        return fault(FaultKind.NOT_AN_ANSWER, "the log-probabilities are not lists")
+    if not len(tokens) == len(values) == len(tops):
+        return fault(FaultKind.NOT_AN_ANSWER, "the lists of the log-probabilities differ in length")
+    made = []
+    for token, value, top in zip(tokens, values, tops, strict=True):
+        number = finite(value)
+        likeliest = {name: finite(other) for name, other in top.items()} if isinstance(top, dict) else {}
+        if not isinstance(token, str) or number is None or None in likeliest.values():
+            return fault(FaultKind.NOT_AN_ANSWER, "a token of the log-probabilities lacks its text or a finite number")
+        known = [(whole_text(name), other) for name, other in likeliest.items() if other is not None]
+        made.append((whole_text(token), number, tuple(sorted(known, key=lambda pair: (-pair[1], pair[0])))))
     return tuple(made)
 
 

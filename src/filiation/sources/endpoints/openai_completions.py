@@ -23,10 +23,10 @@ from filiation.sources.endpoints.exchange import (
 )
 from filiation.sources.endpoints.location import Endpoint
 from filiation.sources.endpoints.openai_chat import (
-    finite,
     first_choice,
     headers,
     json_object,
+    read_log_probabilities,
     read_usage,
     sampling,
     stream_objects,
@@ -60,7 +60,7 @@ def read(data: bytes) -> Answer | Fault:
         return choice  # type: ignore[return-value]
     if not isinstance(choice.get("text"), str):
         return fault(FaultKind.NOT_AN_ANSWER, "the first choice holds no text")
-    tokens = _log_probabilities(choice.get("logprobs"))
+    tokens = read_log_probabilities(choice.get("logprobs"))
     if isinstance(tokens, Fault):
         return tokens
     return Answer(
@@ -91,7 +91,7 @@ def read_stream(data: bytes) -> Answer | Fault:
             return fault(FaultKind.NOT_AN_ANSWER, "a piece of the stream is not text")
         texts.append(choices[0]["text"])
         finish_reason = text_field(choices[0], "finish_reason") or finish_reason
-        piece = _log_probabilities(choices[0].get("logprobs"))
+        piece = read_log_probabilities(choices[0].get("logprobs"))
         if isinstance(piece, Fault):
             return piece
         if piece is not None:
@@ -106,28 +106,3 @@ def read_stream(data: bytes) -> Answer | Fault:
         model_served=model,
         usage=usage,
     )
-
-
-def _log_probabilities(found: object) -> tuple[LogProbability, ...] | Fault | None:
-    """`logprobs` of a choice; None where the server offers none. llama.cpp and newer vLLM may send chat's shape here too."""
-    if not isinstance(found, dict):
-        return None
-    if "tokens" not in found:
-        from filiation.sources.endpoints.openai_chat import read_log_probabilities
-
-        return read_log_probabilities(found)
-    tokens, values = found.get("tokens"), found.get("token_logprobs")
-    tops = found.get("top_logprobs") or [None] * len(tokens if isinstance(tokens, list) else [])
-    if not (isinstance(tokens, list) and isinstance(values, list) and isinstance(tops, list)):
-        return fault(FaultKind.NOT_AN_ANSWER, "the log-probabilities are not lists")
-    if not len(tokens) == len(values) == len(tops):
-        return fault(FaultKind.NOT_AN_ANSWER, "the lists of the log-probabilities differ in length")
-    made = []
-    for token, value, top in zip(tokens, values, tops, strict=True):
-        number = finite(value)
-        likeliest = {name: finite(other) for name, other in top.items()} if isinstance(top, dict) else {}
-        if not isinstance(token, str) or number is None or None in likeliest.values():
-            return fault(FaultKind.NOT_AN_ANSWER, "a token of the log-probabilities lacks its text or a finite number")
-        known = [(whole_text(name), other) for name, other in likeliest.items() if other is not None]
-        made.append((whole_text(token), number, tuple(sorted(known, key=lambda pair: (-pair[1], pair[0])))))
-    return tuple(made)
