@@ -145,15 +145,17 @@ def print_to_terminal(found: SideBySide, top: int) -> None:
         table = Table(expand=True, show_lines=True)
         for model in found.models:
             table.add_column(Text(visible(model, 80)), ratio=1, overflow="fold")
-        table.add_row(*(_marked(Text(), text, marks) for text, marks in zip(pair.texts, pair.marks, strict=True)))
+        brackets = not console.is_terminal  # a pipe shows no colours
+        sides = zip(pair.texts, pair.marks, strict=True)
+        table.add_row(*(_marked(Text(), text, marks, brackets) for text, marks in sides))
         console.print(table)
     if len(found.pairs) > top:
         console.print(Text(f"\n{whole(len(found.pairs) - top)} further prompts are not shown; see --top and --html"))
 
 
-def _marked(made: Any, text: str, marks: Spans) -> Any:
+def _marked(made: Any, text: str, marks: Spans, brackets: bool) -> Any:
     for piece, marked in _pieces(text, marks):
-        made.append(piece, style="reverse" if marked else "")
+        made.append(f"⟦{piece}⟧" if marked and brackets else piece, style="reverse" if marked else "")
     return made
 
 

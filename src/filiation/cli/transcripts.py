@@ -283,25 +283,33 @@ def _show_models(models: Sequence[Mapping[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    columns: dict[str, list[str]] = {
+        "model": [visible(model["model"], 80) for model in models],
+        "lineage": [visible(model["lineage"] or "", 60) for model in models],
+        "prompts": [whole(model["prompts"]) for model in models],
+        "answers": [whole(model["answers"]) for model in models],
+        "median words": [_whole(model["median_words"]) for model in models],
+        "95 %": [_whole(model["words_95"]) for model in models],
+        "cut off": [_of(model["truncated"], model["ending_recorded"]) for model in models],
+        "right": [_of(model["right"], model["judged"]) for model in models],
+    }
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("model", overflow="fold", min_width=16)
-    table.add_column("lineage", overflow="fold")
-    for title in ("prompts", "answers", "words (median, 95 %)", "cut off", "right"):
-        table.add_column(title, justify="right")
-    for model in models:
-        lengths = "" if model["median_words"] is None else f"{whole(model['median_words'])}, {whole(model['words_95'])}"
-        table.add_row(
-            Text(visible(model["model"], 80)),
-            Text(visible(model["lineage"] or "not declared", 60)),
-            whole(model["prompts"]),
-            whole(model["answers"]),
-            lengths,
-            f"{whole(model['truncated'])} of {whole(model['ending_recorded'])}"
-            if model["ending_recorded"]
-            else "not recorded",
-            f"{whole(model['right'])} of {whole(model['judged'])}" if model["judged"] else "",
-        )
-    Console(soft_wrap=False).print(table)
+    shown = {title: cells for title, cells in columns.items() if any(cells)}  # what nobody recorded takes no room
+    for title in shown:
+        named = title in ("model", "lineage")
+        table.add_column(title, overflow="fold", justify="left" if named else "right", no_wrap=not named)
+    for cells in zip(*shown.values(), strict=True):
+        table.add_row(*(Text(cell) for cell in cells))
+    Console().print(table)
+
+
+def _whole(number: int | None) -> str:
+    return "" if number is None else whole(number)
+
+
+def _of(count: int, recorded: int) -> str:
+    """'3 of 500'; empty where nothing of the kind was recorded."""
+    return f"{whole(count)} of {whole(recorded)}" if recorded else ""
 
 
 def _show_prompt(chosen: pl.DataFrame, json: bool) -> None:

@@ -59,7 +59,7 @@ def prompt_id(prompt: str) -> str:
 
 def storable(text: str) -> str:
     """`text` as UTF-8 can hold it: half of a surrogate pair, which is damage and no character, becomes U+FFFD."""
-    return _LONE.sub("\ufffd", text)
+    return text if text.isascii() else _LONE.sub("\ufffd", text)
 
 
 def canonical_json(value: Any) -> str:

@@ -94,7 +94,6 @@ def list_of(value: Any, what: str, path: Path) -> Sequence[Any]:
     raise MalformedSource(f"{what} is no list", exhibit=str(path), advice="check the format (--format) and the file")
 
 
-@lru_cache(maxsize=4096)
 def utc(when: Any) -> str | None:
     """ISO 8601 in UTC, of a string in ISO 8601 or of seconds since 1970; None where neither, or without a time zone."""
     try:
@@ -140,10 +139,22 @@ def row(answer: Answer, reading: Reading, digest: str) -> dict[str, Any]:
         "options": answer.options,
         "finish_reason": None if answer.finish_reason is None else storable(answer.finish_reason),
         "log_probabilities": _told(answer.log_probabilities),
-        "parameters": canonical_json(answer.parameters),
+        "parameters": _parameters(answer.parameters),
         "time": answer.time,
         "source_sha256": digest,
     }
+
+
+def _parameters(given: Mapping[str, Any]) -> str:
+    # Of texts only: 1, 1.0 and True are one key of a cache, and three values in JSON.
+    if all(isinstance(value, str) for value in given.values()):
+        return _canonical(tuple(given.items()))
+    return canonical_json(given)
+
+
+@lru_cache(maxsize=256)
+def _canonical(items: tuple[tuple[str, str], ...]) -> str:
+    return canonical_json(dict(items))
 
 
 def _told(log_probabilities: LogProbabilities | None) -> str | None:

@@ -183,10 +183,10 @@ def _asked(request: Mapping[str, Any], key: Key) -> tuple[str, dict[str, Any]]:
     if isinstance(messages, list) and messages and all(isinstance(each, Mapping) for each in messages):
         prompt, system = prompt_of_messages(messages)
         return prompt, parameters | ({"system": system} if system else {})
-    prompt = request.get("prompt")
-    if not prompt and request.get("multimodal_prompt"):
+    told = request.get("prompt")
+    if not told and request.get("multimodal_prompt"):
         return canonical_json(request["multimodal_prompt"]), parameters
-    return prompt if isinstance(prompt, str) else "", parameters
+    return told if isinstance(told, str) else "", parameters
 
 
 def _letter(text: str, options: Sequence[tuple[str, Any]]) -> str | None:

@@ -219,7 +219,7 @@ def _of_group(
     for number, batch in enumerate(_batches(rows())):
         part = folder / f"{digest[:16]}-{number:05}.parquet"
         try:
-            frame_of(batch).write_parquet(part)
+            frame_of(batch).write_parquet(part, compression="lz4")
         except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
             raise MalformedSource(
                 f"a value cannot be stored: {str(error)[:160]}", exhibit=str(path), advice="check the file"

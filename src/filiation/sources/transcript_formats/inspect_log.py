@@ -101,7 +101,10 @@ def _of_log(path: Path, reader: Any, reading: Reading, skipped: Counter[str]) ->
     location = str(path.resolve())
     try:
         header = reader.read_eval_log(location, header_only=True)
-        samples = reader.read_eval_log_samples(location, all_samples_required=False)
+        if header.eval.dataset.sample_ids:
+            samples = reader.read_eval_log_samples(location, all_samples_required=False)
+        else:  # logs of older versions do not list their samples: they can be read as a whole only
+            samples = reader.read_eval_log(location).samples or ()
         for sample in samples:
             yield from _of_sample(sample, header.eval, path, reading, skipped)
     except FiliationError:
