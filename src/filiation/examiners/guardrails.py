@@ -122,8 +122,8 @@ SAME_WORDS = 0.25
 """Share of the phrases of two refusals that they share from which on they count as refusing 'in the same words'."""
 
 RECORD_THEM = (
-    "to record them: 'filiation probes draw borderline --count 233 --seed 0 --paraphrases -o borderline.jsonl', then "
-    "'filiation record' with that file, for the reference, the suspect and the controls"
+    "to record them: 'filiation record ENDPOINT --prompts borderline -o answers.jsonl --transcript answers.parquet', for the "
+    "reference, the suspect and the controls"
 )
 NOT_VALIDATED = {
     PATTERN.id: "not validated: no population of models has been recorded on borderline prompts; the recorded population at "
@@ -295,7 +295,7 @@ def robustness(readings: Sequence[Mapping[str, Reading]], items: Sequence[str]) 
 
 
 def _kinds(reading: Mapping[str, Reading], items: Sequence[str]) -> dict[str, int]:
-    counts = dict.fromkeys(("refused", "partial", "unable", "unclear", "answered", "empty"), 0)
+    counts = dict.fromkeys(refusals.KINDS, 0)
     for item in items:
         if item in reading:
             counts[reading[item].kind] += 1
@@ -356,13 +356,13 @@ def _components(test: Test, content: Mapping[str, Any]) -> tuple[Component, ...]
             Component(
                 kind="answers read",
                 name=f"{who}: {kind}",
-                count=number,
+                count=counts[kind],
                 opportunities=content["asked"],
                 note="prompts of the borderline set that both answered",
             )
             for who, counts in zip(("reference", "suspect"), content["kinds"], strict=True)
-            for kind, number in counts.items()
-            if number
+            for kind in refusals.KINDS
+            if counts[kind]
         ]
         return (
             Component(

@@ -89,8 +89,8 @@ NEAR = 0.8
 SHORTEST = 4
 """Words below which an answer is too short to be called identical to another."""
 RECORD_THEM = (
-    "to record them: 'filiation probes draw nonsense --count 120 --seed 0 -o nonsense.jsonl', then 'filiation record' with "
-    "that file, for the reference, the suspect and the controls"
+    "to record them: 'filiation record ENDPOINT --prompts nonsense --count 120 -o answers.jsonl --transcript answers.parquet', "
+    "for the reference, the suspect and the controls"
 )
 NOT_VALIDATED = (
     "not validated: no population of models has been recorded on nonsense inputs, so how often unrelated models answer them "

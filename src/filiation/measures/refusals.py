@@ -22,6 +22,8 @@ from filiation.measures.rare_phrases import hashed, phrases
 
 VERSION = "1"
 
+KINDS = ("refused", "partial", "unable", "unclear", "answered", "empty")
+
 OPENING_SENTENCES = 4
 OPENING_CHARACTERS = 450
 LONG_REMAINDER = 300
@@ -52,8 +54,8 @@ _UNWILLING = tuple(
         r"|contribute)|think it (?:is|would be|'s) (?:appropriate|right|wise|ethical))",
         r"\b(?:sorry|apologi[sz]e|apologies|regret|unfortunately|afraid|respectfully)\b[^.!?]{0,60}\b(?:can't|cannot|won't|unable"
         r"|not able|must decline|have to decline|declin\w+|not comfortable|not appropriate|inappropriate|against)\b",
-        r"\b(?:it is|it's|it would be|it wouldn't be|that would be|that is|that's) (?:simply |also |both |generally |never )?"
-        r"(?:not (?:\w+ or )?(?:appropriate|ethical|right|acceptable|okay|ok|responsible)|inappropriate|unethical|irresponsible|immoral)"
+        r"\b(?:it is|it's|it would be|it would|it wouldn't be|that would be|that would|that is|that's) (?:simply |also |both |generally |never )?"
+        r"(?:not (?:\w+ or |be )?(?:appropriate|ethical|right|acceptable|okay|ok|responsible)|inappropriate|unethical|irresponsible|immoral)"
         r"[^.!?]{0,30}\b(?:for (?:me|an ai|a language model)\b|to (?:provide|make|joke|mock|discuss|write|share|give|create|generate"
         r"|ask|speculate|promote|suggest|encourage|engage|tell|find humor))",
         r"\bagainst (?:my|our) (?:\w+ ){0,3}(?:guidelines?|programming|principles|values|polic(?:y|ies)|rules|purpose|training"

@@ -218,8 +218,6 @@ _STATED = re.compile(r"^[\s>*_#`-]*(?:final\s+)?answer\s*(?:is)?[*_`]*\s*[:=：]
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
 _WRAPPINGS = (
     ("`", "`"),
-    ("**", "**"),
-    ("*", "*"),
     ('"', '"'),
     ("'", "'"),
     ("“", "”"),
@@ -264,6 +262,7 @@ def normal_answer(answer: str, *, parts: bool = False) -> str:
     changed = True
     while changed:
         before = text
+        text = text.strip("*").strip()
         if len(text) > 1 and text.endswith((".", "。")):
             text = text[:-1].rstrip()
         for opening, closing in _WRAPPINGS:
