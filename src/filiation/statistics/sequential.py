@@ -33,7 +33,7 @@ from filiation.statistics.line_up import Ranked, rank_among_lineages
 
 Scores = NDArray[np.float64]
 _MAD_TO_DEVIATION = 1.4826
-_SMALLEST_SPREAD = 1e-12
+_SMALLEST_SPREAD = 1e-9
 
 
 # --------------------------------------------------------------------------------------------------- order and looks
@@ -87,8 +87,10 @@ def standardised(scores: Scores) -> Scores:
             continue
         middle = float(np.median(others))
         distances = np.abs(others - middle)
-        spread = _MAD_TO_DEVIATION * float(np.median(distances)) or float(distances.mean())
-        values[row] = (values[row] - middle) / spread if spread > _SMALLEST_SPREAD else 0.0
+        spread, mean = _MAD_TO_DEVIATION * float(np.median(distances)), float(distances.mean())
+        if spread <= _SMALLEST_SPREAD * mean:
+            spread = mean
+        values[row] = (values[row] - middle) / spread if spread > 0.0 else 0.0
     np.fill_diagonal(values, 0.0)
     return values
 
