@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from filiation.errors import MalformedSource
 from filiation.evidence import (
     Absent,
     Access,
@@ -253,8 +254,24 @@ def gather(
         packs=joining,
         related=tuple(related),
         left_out=tuple(left_out),
-        data=tuple(text_features.unpack(pack.data.read_bytes()) for pack in joining),
+        data=tuple(map(_read, joining)),
     )
+
+
+def _read(pack: Pack) -> text_features.Packed:
+    """The data of a pack. Raises MalformedSource where it does not fit its card."""
+    try:
+        packed = text_features.unpack(pack.data.read_bytes())
+        for rows, known in ((packed.model, pack.card.models), (packed.prompt, pack.card.prompts)):
+            if len(rows) != len(packed.features) or rows.max(initial=-1) >= len(known):
+                raise ValueError("its rows speak of models or prompts that are not on its card")
+    except ValueError as error:
+        raise MalformedSource(
+            f"the data of this control pack cannot be used: {error}",
+            exhibit=str(pack.folder),
+            advice="make it again, or leave it out with the parameter 'packs'",
+        ) from error
+    return packed
 
 
 def first_answers(subject: Subject) -> dict[str, str]:

@@ -23,6 +23,8 @@ import hashlib
 import io
 import re
 import unicodedata
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -431,5 +433,5 @@ def unpack(data: bytes) -> Packed:
             columns["model"].astype(np.int32),
             columns["prompt"].astype(np.int32),
         )
-    except (KeyError, OSError, EOFError, IndexError) as error:
+    except (KeyError, OSError, EOFError, IndexError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"these are no packed text features: {error}") from error

@@ -185,6 +185,6 @@ def without_model_effects(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Least squares: m_ij = a_i + a_j + rest, over all i != j of a symmetric matrix with zero diagonal; returns the rest."""
     size = len(matrix)
     effect = matrix.sum(axis=1) / (size - 2) - matrix.sum() / (2 * (size - 1) * (size - 2))
-    rest: NDArray[np.float64] = matrix - effect[:, None] - effect[None, :]
+    rest: NDArray[np.float64] = matrix - (effect[:, None] + effect[None, :])
     np.fill_diagonal(rest, 0.0)
     return rest
