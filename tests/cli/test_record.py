@@ -129,6 +129,24 @@ def test_questions_given_up_are_an_error_after_everything_else_was_written(serve
     assert read_transcripts(tmp_path / "t.parquet").height == 7
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGINT")
+def test_an_interrupted_run_leaves_with_the_documented_code_and_goes_on(server, prompts, tmp_path) -> None:
+    words = [sys.executable, "-c", PROGRAM, f"openai:small@{server.url}", "--prompts", str(prompts)]
+    words += ["-o", str(tmp_path / "r.jsonl"), "--concurrency", "1", "--json"]
+    server.delay = 0.3
+    process = subprocess.Popen(words, stderr=subprocess.PIPE)
+    end = time.monotonic() + 60
+    while len(server.asked) < 2 and time.monotonic() < end:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
+    assert (process.returncode, told) == (130, b"")
+    server.delay = 0.0
+    assert run(server, "--prompts", prompts, "-o", tmp_path / "r.jsonl") == 0
+    assert max(server.times.values()) <= 2
+    assert len(server.asked) <= 9
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 @pytest.mark.parametrize("after", [1, 9])
 def test_a_killed_run_goes_on_and_pays_nothing_twice(after: int, server, tmp_path) -> None:

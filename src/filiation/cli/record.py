@@ -11,6 +11,7 @@ import typer
 
 from filiation.cli import files, progress
 from filiation.errors import SourceError, UsageError
+from filiation.report.wording import shortened
 
 if TYPE_CHECKING:
     from filiation.sources.endpoints.asking import Summary
@@ -154,10 +155,15 @@ def told_of(summary: Summary, output: str) -> list[str]:
         "bytes of a torn last line dropped": summary.torn_bytes,
     }
     lines += [f"  {number} {what}" for what, number in notes.items() if number]
+    if len(summary.models_served) > 1:
+        served = ", ".join(
+            f"{number} by {shortened(name or '(not said)', 60)}" for name, number in summary.models_served.items()
+        )
+        lines.append(f"  the server says that it served different models: {served}")
     if summary.faults:
         lines.append("  faults: " + ", ".join(f"{number} {kind}" for kind, number in summary.faults.items()))
     if summary.ended != "all asked":
-        lines.append(f"  ended: {summary.ended}")
+        lines.append(f"  ended: {shortened(summary.ended, 300)}")
     return lines
 
 

@@ -224,6 +224,12 @@ def test_a_server_that_streams_is_read_whether_asked_to_or_not(server, tmp_path)
     assert server.bodies[-1]["stream"] is True
 
 
+def test_a_server_that_changes_the_model_is_told_of(server, tmp_path) -> None:
+    server.misbehave = lambda handler, p: handler.say(200, faults.chat_body(p).replace(b"small-1", b"small-2"))
+    server.faults = lambda prompt: prompt == "second"
+    assert run(server, tmp_path / "r.jsonl").summary.models_served == {"small-1": 2, "small-2": 1}
+
+
 # -------------------------------------------------------------------------------------------------- pace, budget, rounds
 
 

@@ -79,6 +79,7 @@ class Summary(Record, frozen=True, kw_only=True):
     requests: int  # requests sent in this run, retries included
     requests_recorded: int  # requests in the recording, over all runs
     faults: dict[str, int]  # of this run, by kind
+    models_served: dict[str, int]  # answers now and before, by what the server says that it served
     without_log_probabilities: int  # answers now and before, where log-probabilities were asked for
     torn_bytes: int  # dropped from the end of the recording
     ended: str  # 'all asked', or why the run ended before
@@ -230,6 +231,7 @@ class _Interview:
                 requests=self.sent,
                 requests_recorded=recording.requests_sent,
                 faults=dict(sorted(self.faults.items())),
+                models_served=dict(sorted(Counter(a.answer.model_served for a in answers.values()).items())),
                 without_log_probabilities=sum(a.answer.log_probabilities is None for a in answers.values())
                 if wanted
                 else 0,

@@ -108,7 +108,7 @@ class Fault(Record, frozen=True, kw_only=True):
 def fault(kind: FaultKind, detail: str) -> Fault:
     """A fault of a kind, with the patience that belongs to it."""
     final = {FaultKind.TOO_LARGE, FaultKind.REDIRECTED, FaultKind.REJECTED, FaultKind.DENIED}
-    return Fault(kind=kind, detail=detail[:400], retry=kind not in final)
+    return Fault(kind=kind, detail=whole_text(detail[:400]), retry=kind not in final)
 
 
 def whole_text(text: str) -> str:

@@ -12,8 +12,8 @@ from filiation.sources.endpoints.exchange import Answer, Fault, FaultKind, Param
 from filiation.sources.endpoints.location import Endpoint
 from filiation.sources.strict_json import read_json_object
 
-LATER = {408, 409, 425, 429, 500, 502, 503, 504, 529}
-"""Statuses that say: not now. 529 is Anthropic's 'overloaded'."""
+LATER = {408, 409, 425, 429, *range(500, 600)} - {501, 505, 511}
+"""Statuses that say: not now. Among them 529, Anthropic's 'overloaded', and the gateways' own, like Cloudflare's 520 to 527."""
 THIS_REQUEST = {400, 413, 422}
 """Statuses that reject one request. Every other one denies all of ours: key, address, permission."""
 SPENT = ("insufficient_quota", "billing_not_active", "billing_hard_limit_reached")

@@ -10,7 +10,7 @@ from urllib.parse import quote
 REMOVED = "[key removed]"
 KEPT = re.compile(r"(?i)(anthropic-|x-)?ratelimit-.*")
 LEFT_OUT = re.compile(
-    r"(?i).*(auth|cookie|key|token|secret|credential|session|account|organi[sz]ation|project|user-id|forwarded).*"
+    r"(?i).*(auth|cookie|key|token|secret|credential|session|account|organi[sz]ation|project|user-id|forwarded|client|-ip).*"
 )
 """Names of headers that may identify or admit whoever asks."""
 
