@@ -13,10 +13,11 @@ from filiation.sources.source import Source
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}(@[\w./-]{1,200})?")
 ENDPOINTS = ("openai:", "anthropic:")
 TRANSCRIPTS = "transcripts:"
+PACKS = "pack:"
 
 KINDS = (
     "a Hugging Face folder, *.safetensors, *.gguf, tokenizer.json, tokenizer.model, config.json, "
-    "a hub id like org/name@revision, or recorded answers as transcripts:FILE#MODEL"
+    "a hub id like org/name@revision, or recorded answers as transcripts:FILE#MODEL, or a model of a control pack as pack:NAME#MODEL"
 )
 
 
@@ -39,6 +40,10 @@ def open_source(location: str | Path, *, name: str | None = None, lineage_id: st
 
         file, model = split_location(text)
         return TranscriptSource(file, model, name=name or "", lineage_id=lineage_id)
+    if text.startswith(PACKS):
+        from filiation.sources.packs import PackSource
+
+        return PackSource(text, name=name or "", lineage_id=lineage_id)
     path = Path(location).expanduser()
     try:
         is_folder, exists = path.is_dir(), path.exists()

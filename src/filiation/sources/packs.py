@@ -8,16 +8,18 @@ that ship (`filiation/packs/NAME/`) are the default population for common benchm
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
 import msgspec
 
-from filiation.errors import MalformedSource, SourceNotFound
-from filiation.evidence import Record
+from filiation.errors import MalformedSource, SourceNotFound, UsageError
+from filiation.evidence import Absent, FileRecord, Identity, Record
 
 CARD = "card.json"
+PREFIX = "pack:"
 
 
 class PackModel(Record, frozen=True, kw_only=True):
@@ -101,3 +103,63 @@ def opened(name: str) -> Pack:
     """The shipped pack of this name, or the pack in this folder. Raises SourceNotFound or MalformedSource."""
     by_name = {folder.name: folder for folder in shipped()}
     return _open(by_name.get(name) or Path(name).expanduser())
+
+
+class PackSource:
+    """A recorded model of a pack as an exhibit, `pack:NAME#MODEL`: its figures are there, its texts are not."""
+
+    format = "pack"
+
+    def __init__(self, location: str, *, name: str = "", lineage_id: str = "") -> None:
+        which, _, model = location.removeprefix(PREFIX).partition("#")
+        self.pack = opened(which)
+        names = [known.name for known in self.pack.card.models]
+        if model not in names:
+            raise UsageError(
+                f"{model!r} is none of its models" if model else "no model is named",
+                exhibit=location,
+                advice=f"give {PREFIX}{which}#MODEL; 'filiation packs show {which}' lists the {len(names)} models",
+            )
+        self.position = names.index(model)
+        known = self.pack.card.models[self.position]
+        self.name = name or model
+        self.location = location
+        self.lineage_id = lineage_id or known.lineage
+        self.lab = known.lab
+
+    def configuration(self) -> Absent:
+        return self._other("configuration")
+
+    def tokenizer(self) -> Absent:
+        return self._other("tokenizer")
+
+    def tensors(self) -> Absent:
+        return self._other("weights")
+
+    def transcript(self) -> Absent:
+        return Absent(reason="a control pack holds figures of recorded answers, not the answers themselves")
+
+    def _other(self, part: str) -> Absent:
+        return Absent(reason=f"a control pack holds figures of recorded answers, without the model's {part}")
+
+    @property
+    def sha256(self) -> str:
+        """Digest of which model of which pack this is."""
+        return hashlib.sha256(f"{self.pack.digest}#{self.pack.card.models[self.position].name}".encode()).hexdigest()
+
+    def identity(
+        self, everything: bool | None = None, progress: Callable[[str, float], None] = lambda _what, _share: None
+    ) -> Identity:
+        size = self.pack.data.stat().st_size
+        file = FileRecord(name=self.pack.data.name, size=size, sha256=self.pack.card.data_sha256, basis="read")
+        return Identity(
+            name=self.name,
+            format=self.format,
+            lineage_id=self.lineage_id,
+            lineage_basis="declared" if self.lineage_id else "unknown",
+            files=(file,),
+            content_id=self.sha256,
+            bytes_total=size,
+            bytes_read=size,
+            coverage=1.0,
+        )
