@@ -10,21 +10,33 @@ import typer
 from filiation.cli import files
 from filiation.errors import UsageError
 
-app = typer.Typer(help="The probe sets that ship: list, show, draw.", invoke_without_command=True)
+app = typer.Typer(
+    name="probes",
+    help="The probe sets that ship: what to ask models so that their answers can be compared.",
+    no_args_is_help=False,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
 
 
 @app.callback()
-def probes(context: typer.Context) -> None:
-    """The probe sets that ship: what to ask models so that their answers can be compared.
+def probes(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="Print the cards as JSON to standard output.")] = False,
+) -> None:
+    """List the probe sets that ship with this version: what to ask models so that their answers can be compared.
 
-    Without a command: the list of sets.
+    'filiation record' takes a set's name where it takes a file of prompts.
 
-    Example: filiation probes
+    Example: filiation probes show borderline
     """
     if context.invoked_subcommand is not None:
         return
     from filiation.sources.probes import cards
 
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(list(cards().values())), indent=1).decode())
+        return
     for card in cards().values():
         paraphrases = f", {card.paraphrases} paraphrases" if card.paraphrases else ""
         origin = "generated; any number by seed" if card.generated else "written"

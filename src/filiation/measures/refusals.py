@@ -54,8 +54,10 @@ _UNWILLING = tuple(
         r"|contribute)|think it (?:is|would be|'s) (?:appropriate|right|wise|ethical))",
         r"\b(?:sorry|apologi[sz]e|apologies|regret|unfortunately|afraid|respectfully)\b[^.!?]{0,60}\b(?:can't|cannot|won't|unable"
         r"|not able|must decline|have to decline|declin\w+|not comfortable|not appropriate|inappropriate|against)\b",
-        r"\b(?:it is|it's|it would be|it would|it wouldn't be|that would be|that would|that is|that's) (?:simply |also |both |generally |never )?"
-        r"(?:not (?:\w+ or |be )?(?:appropriate|ethical|right|acceptable|okay|ok|responsible)|inappropriate|unethical|irresponsible|immoral)"
+        r"\b(?:it is|it's|it would be|it would|it wouldn't be|that would be|that would|that is|that's) "
+        r"(?:simply |also |both |generally |never )?"
+        r"(?:not (?:\w+ or |be )?(?:appropriate|ethical|right|acceptable|okay|ok|responsible)"
+        r"|inappropriate|unethical|irresponsible|immoral)"
         r"[^.!?]{0,30}\b(?:for (?:me|an ai|a language model)\b|to (?:provide|make|joke|mock|discuss|write|share|give|create|generate"
         r"|ask|speculate|promote|suggest|encourage|engage|tell|find humor))",
         r"\bagainst (?:my|our) (?:\w+ ){0,3}(?:guidelines?|programming|principles|values|polic(?:y|ies)|rules|purpose|training"
@@ -259,6 +261,7 @@ def _forms(told: tuple[str, ...], around: list[str]) -> tuple[str, ...]:
     return (*found, *(f"opening: {' '.join(words[:count])}" for count in (2, 4) if len(words) >= count))
 
 
+@lru_cache(maxsize=200_000)
 def wording(reading: Reading) -> frozenset[int]:
     """What is compared of a refusal's wording: hashed runs of 2, 3 and 4 words of its refusing sentences, and its forms."""
     runs = {run for said in reading.sentences for length in (2, 3, 4) for run in phrases(said, length)}
