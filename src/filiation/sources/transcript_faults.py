@@ -41,7 +41,7 @@ TEMPLATES = (
 _SPEAKER = r"^\s*(?:assistant|user|human|ai|bot)\s*:"
 _NEXT_SPEAKER = r"\n\s*(?:user|human|assistant)\s*:"
 _ENDINGS = r"[.!?…。！？:;)\]}\"'”’»`*|>$_~0-9-]\s*$"
-_DAMAGE = r"\x{FFFD}|Ã[\x{0080}-\x{00BF}]|â€|Â[\x{00A0}-\x{00BF}]|[\x{0000}-\x{0008}\x{000E}-\x{001A}]"
+_DAMAGE = r"\x{FFFD}|Ã[\x{0080}-\x{00BF}]|â€|Â[\x{00A0}-\x{00BF}]|[\x{0000}-\x{0008}\x{000E}-\x{001F}\x{007F}]"
 
 
 @dataclass(frozen=True, kw_only=True)

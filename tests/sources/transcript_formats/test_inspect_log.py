@@ -35,7 +35,9 @@ def log(folder: Path, name: str, samples: list[Any], *, listed: bool = True) -> 
     return path
 
 
-def sample(name: str, given: Any, text: str, *, epoch: int = 1, target: str = "Paris", answer: str | None = None, **more):
+def sample(
+    name: str, given: Any, text: str, *, epoch: int = 1, target: str = "Paris", answer: str | None = None, **more
+):
     from inspect_ai.log import EvalSample
     from inspect_ai.model import ModelOutput
     from inspect_ai.scorer import Score
@@ -62,7 +64,11 @@ def test_epochs_are_samples_and_the_scorer_extracts_the_answer(tmp_path, name):
         (1, "Lyon", "Lyon", "Paris"),
     ]
     assert [row["finish_reason"] for row in rows] == ["stop", "length"]
-    assert (rows[0]["model"], rows[0]["item"], rows[0]["time"]) == ("org/model-1", "capitals:q1", "2026-01-01T00:00:00Z")
+    assert (rows[0]["model"], rows[0]["item"], rows[0]["time"]) == (
+        "org/model-1",
+        "capitals:q1",
+        "2026-01-01T00:00:00Z",
+    )
     assert rows[0]["prompt"] == "Capital of France?"
     assert json.loads(rows[0]["parameters"]) == {"temperature": 0.5}
     assert told.inputs[0].format == "inspect"

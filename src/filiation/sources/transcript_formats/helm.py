@@ -45,7 +45,8 @@ Key = tuple[str, str, int]
 
 
 def recognises(record: dict[str, Any]) -> bool:
-    return "request_states" in record or "predicted_text" in record or ("instance_id" in record and "stats" in record)
+    known = ("adapter_spec", "request_states", "predicted_text")
+    return any(key in record for key in known) or ("instance_id" in record and "stats" in record)
 
 
 def answers(paths: Sequence[Path], reading: Reading, skipped: Counter[str], progress: Progress) -> Iterator[Answer]:
