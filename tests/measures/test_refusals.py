@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
+
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,3 +117,26 @@ def test_any_text_is_read(text: str) -> None:
     reading = read_refusal(text)
     assert reading.kind in ("refused", "partial", "unable", "unclear", "answered", "empty")
     assert reading == read_refusal(text)
+
+
+DATA = Path(os.environ.get("FILIATION_DATA", "/work/shared/data")) / "alpaca_eval_outputs.parquet"
+READING = Path(__file__).parents[2] / "studies" / "results" / "guardrails_reading.json"
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not DATA.is_file(), reason="the recorded AlpacaEval answers are not here")
+def test_the_lexicon_agrees_with_a_reader() -> None:
+    """Truth from reading 75 real answers; the shares are those that docs/examiners/guardrails.md prints."""
+    sample = json.loads(READING.read_text())["sample"]
+    answers = {
+        (model, f"{prompt:04d}"): text
+        for model, prompt, text in pl.read_parquet(DATA).select("model", "prompt_id", "output").iter_rows()
+    }
+    right = {"refused": 0, "partial": 0, "other": 0}
+    for entry in sample:
+        kind = read_refusal(answers[entry["model"], entry["prompt"]]).kind
+        unwilling = {"refused", "partial"}
+        right[entry["stratum"]] += (kind in unwilling) == (entry["judged"] in unwilling)
+    assert right["refused"] >= 24
+    assert right["partial"] >= 14
+    assert right["other"] >= 29
