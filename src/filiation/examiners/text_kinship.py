@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,9 @@ from filiation.sources.source import Source
 from filiation.sources.transcripts import Transcript
 from filiation.statistics.register import Calibration
 from filiation.statistics.sequential import over_looks
+
+if TYPE_CHECKING:
+    import polars as pl
 
 NAME = "text_kinship"
 VERSION = "1"
@@ -208,8 +211,8 @@ def gather(
 
     'auto' lets packs join where the user's own controls are fewer than DEMANDS; a pack joins where it shares DEMANDS.prompts.
     """
-    texts = [first_answers(subject) for subject in (reference, suspect, *controls)]
-    common = sorted(set(texts[0]) & set(texts[1]))
+    answered = [set(_first_answers(subject)["prompt_id"]) for subject in (reference, suspect, *controls)]
+    common = sorted(answered[0] & answered[1])
     if not common:
         return Absent(reason="the two models answered no prompt in common")
     own = [entrant_of(control, "control") for control in controls]
@@ -225,15 +228,16 @@ def gather(
         common = sorted(set(common) & set(widest.card.prompts))
     common = common[:most_prompts]
     entrants = [entrant_of(reference, "reference"), entrant_of(suspect, "suspect")]
-    answers = texts[:2]
+    present = [reference, suspect]
     left_out = []
-    for entrant, answered in zip(own, texts[2:], strict=True):
-        count = sum(prompt in answered for prompt in common)
+    for entrant, control, given in zip(own, controls, answered[2:], strict=True):
+        count = len(given.intersection(common))
         if count < ANSWERED * len(common):
             left_out.append((entrant.name, f"answered {count} of {len(common)} prompts"))
             continue
         entrants.append(entrant)
-        answers.append(answered)
+        present.append(control)
+    texts = [first_answers(subject, common) for subject in present]
     packed: dict[int, tuple[int, int]] = {}
     related: list[tuple[int, int]] = []
     for at, pack in enumerate(joining):
@@ -245,11 +249,11 @@ def gather(
         for model, known in enumerate(pack.card.models):
             packed[len(entrants)] = (at, model)
             entrants.append(Entrant(name=known.name, lineage=known.lineage, lab=known.lab, origin="pack"))
-            answers.append({})
+            texts.append({})
     return Gathered(
         entrants=tuple(entrants),
         prompts=tuple(common),
-        texts=tuple(answers),
+        texts=tuple(texts),
         packed=packed,
         packs=joining,
         related=tuple(related),
@@ -274,12 +278,25 @@ def _read(pack: Pack) -> text_features.Packed:
     return packed
 
 
-def first_answers(subject: Subject) -> dict[str, str]:
-    """Prompt id to the first sample's text, where it has a word: more samples would give more phrases to share."""
+def first_answers(subject: Subject, prompts: Sequence[str] | None = None) -> dict[str, str]:
+    """Prompt id to the first sample's text, where it has a word: more samples would give more phrases to share.
+
+    `prompts`: only these; None for all.
+    """
+    return dict(_first_answers(subject, prompts).iter_rows())
+
+
+def _first_answers(subject: Subject, prompts: Sequence[str] | None = None) -> pl.DataFrame:
+    """Columns prompt_id and text."""
+    import polars as pl
+
     transcript = subject.source.transcript()
     assert isinstance(transcript, Transcript)
-    first = transcript.frame.select("prompt_id", "text").unique("prompt_id", keep="first", maintain_order=True)
-    return {prompt: text for prompt, text in first.iter_rows() if text and not text.isspace()}
+    frame = transcript.frame.select("prompt_id", "text")
+    if prompts is not None:
+        frame = frame.filter(pl.col("prompt_id").is_in(prompts))
+    first = frame.unique("prompt_id", keep="first", maintain_order=True)
+    return first.filter(pl.col("text").fill_null("").str.contains(r"\S"))
 
 
 def _enough(own: Sequence[Entrant]) -> bool:
