@@ -1,4 +1,4 @@
-"""A server on 127.0.0.1 that speaks OpenAI's protocols and misbehaves on demand; it keeps a log of what it was asked."""
+"""A server on 127.0.0.1 that speaks the three protocols and misbehaves on demand; it keeps a log of what it was asked."""
 
 from __future__ import annotations
 
@@ -25,6 +25,20 @@ def chat_body(prompt: str) -> bytes:
     message = {"role": "assistant", "content": answer_to(prompt)}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     return json.dumps({"object": "chat.completion", "model": "small-1", "choices": [choice]}).encode()
+
+
+def text_body(prompt: str) -> bytes:
+    choice = {"index": 0, "text": answer_to(prompt), "finish_reason": "stop", "logprobs": None}
+    return json.dumps({"object": "text_completion", "model": "small-1", "choices": [choice]}).encode()
+
+
+def message_body(prompt: str) -> bytes:
+    content = [{"type": "text", "text": answer_to(prompt)}]
+    made = {"type": "message", "role": "assistant", "model": "small-1", "content": content, "stop_reason": "end_turn"}
+    return json.dumps(made).encode()
+
+
+BODIES = {"/v1/chat/completions": chat_body, "/v1/completions": text_body, "/v1/messages": message_body}
 
 
 def stream_pieces(prompt: str) -> list[bytes]:
@@ -108,7 +122,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def well(self, prompt: str) -> None:
-        self.say(200, chat_body(prompt))
+        self.say(200, BODIES[self.path](prompt))
 
 
 def too_many_with_seconds(handler: Handler, _prompt: str) -> None:

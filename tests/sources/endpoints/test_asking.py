@@ -326,6 +326,27 @@ def test_the_key_is_sent_and_never_recorded(server, tmp_path, monkeypatch) -> No
     assert not any(key in str(value) for row in transcript_of(tmp_path / "r.jsonl").rows() for value in row)
 
 
+@pytest.mark.parametrize(
+    ("scheme", "path", "header", "value"),
+    [
+        ("openai", "/v1/chat/completions", "Authorization", "Bearer fk-9X2-quite-secret"),
+        ("openai-completions", "/v1/completions", "Authorization", "Bearer fk-9X2-quite-secret"),
+        ("anthropic", "/v1/messages", "x-api-key", "fk-9X2-quite-secret"),
+    ],
+)
+def test_every_protocol_is_spoken_with_its_key(scheme, path, header, value, server, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("FILIATION_KEY_127_0_0_1", "fk-9X2-quite-secret")
+    endpoint = endpoint_at(f"{scheme}:small@{server.url}")
+    with Recorder(tmp_path / "r.jsonl") as recorder:
+        asked = ask(
+            endpoint, [Question(prompt="first")], Parameters(max_tokens=5), recorder, rng=np.random.default_rng(0)
+        )
+    assert texts(asked) == {answer_to("first")}
+    assert server.paths == [path]
+    assert server.headers[0][header] == value
+    assert b"quite-secret" not in (tmp_path / "r.jsonl").read_bytes()
+
+
 def test_a_prompt_that_holds_the_key_is_not_sent(server, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("FILIATION_KEY_127_0_0_1", "fk-9X2-quite-secret")
     with pytest.raises(UsageError, match="the key itself"):
