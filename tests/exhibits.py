@@ -4,8 +4,10 @@
     exhibits["base-a laundered"]                  the same function in other numbers
     exhibits["merges of text 1, ids permuted"]    a folder with nothing but a tokenizer.json, trained here
     exhibits["Falcon"]                            a folder with nothing but a config.json
+    exhibits["open: lab-1-a"]                     recorded answers of a simulated model (sources/simulated.py) to open prompts;
+    exhibits["open, elsewhere: lab-1-a"]          those of the same model under another runtime
 
-Each is made on first use and stands in a folder of its own.
+Each is made on first use and stands in a folder of its own; recorded answers are locations 'transcripts:FILE#MODEL'.
 """
 
 from __future__ import annotations
@@ -19,15 +21,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from filiation.evidence import Access
+from filiation.sources.simulated import World as SimulatedWorld
+from filiation.sources.simulated import world
+from filiation.sources.transcripts import PREFIX, read_transcripts, split_location
 from studies.zoo import Zoo, launder
 from studies.zoo.corpus import read_corpus
 from studies.zoo.folders import read_folder, write_folder
 from studies.zoo.repackaging import bfloat16_copy
 
 Wrap = Callable[[Path, Path], Path]
+Rewrite = Callable[[pl.DataFrame, str], pl.DataFrame]
+"""Recorded answers written in another way: the table of all models, and the model that is to be rewritten."""
+
+RECORDED = {
+    "open": ("simulated-open",),
+    "tasks": ("simulated-problem", "simulated-choice"),
+    "probes": ("borderline", "nonsense"),
+}
+"""What simulated models were asked, by the items' first parts: each a file of its own, as recordings are."""
+
+RUNTIMES = {"": 0, ", elsewhere": 1}
 
 # ------------------------------------------------------------------------------------------------------- the exhibits
 
@@ -40,7 +57,14 @@ class Exhibits:
     place: Path
     made: dict[str, Path] = field(default_factory=dict)
 
-    def __getitem__(self, name: str) -> Path:
+    def __getitem__(self, name: str) -> Path | str:
+        what, _, model = name.partition(": ")
+        if what.removesuffix(", elsewhere") in RECORDED:
+            return f"{PREFIX}{self._recorded(what)}#{model}"
+        return self.folder(name)
+
+    def folder(self, name: str) -> Path:
+        """An exhibit that is no recording."""
         if name in self.zoo.names:
             return self.zoo[name]
         if name not in self.made:
@@ -53,13 +77,41 @@ class Exhibits:
         """The exhibit in another wrapping. The folder bears the exhibit's own name, because records speak of names."""
         key = f"{name}, {key}"
         if key not in self.made:
-            folder = self.place / f"{len(self.made)}" / self[name].name
+            folder = self.place / f"{len(self.made)}" / self.folder(name).name
             folder.parent.mkdir(parents=True)
-            self.made[key] = wrap(self[name], folder)
+            self.made[key] = wrap(self.folder(name), folder)
         return self.made[key]
 
-    def only(self, part: Access) -> Path:
-        """A folder that has one part and nothing else."""
+    def rewritten(self, name: str, rewrite: Rewrite, key: str) -> str:
+        """Recorded answers written in another way, in a file of their own."""
+        what, _, model = name.partition(": ")
+        key = f"{name}, {key}"
+        if key not in self.made:
+            self.made[key] = self.place / f"{len(self.made)}.parquet"
+            rewrite(read_transcripts(self._recorded(what)), model).write_parquet(self.made[key])
+        models = read_transcripts(self.made[key])["model"].unique().to_list()
+        return f"{PREFIX}{self.made[key]}#{model if model in models else models[0]}"
+
+    def others(self, first: str, second: str) -> list[str]:
+        """The models to stand in line beside two recordings: all others in the file of the first, as `compare` takes them."""
+        file, _ = split_location(first)
+        taken = {split_location(location)[1] for location in (first, second)}
+        return [f"{PREFIX}{file}#{model.name}" for model in simulated().recorded if model.name not in taken]
+
+    def _recorded(self, what: str) -> Path:
+        if what not in self.made:
+            asked = what.removesuffix(", elsewhere")
+            frame = _answers(RUNTIMES[what.removeprefix(asked)])
+            self.made[what] = self.place / f"{len(self.made)}.parquet"
+            frame.filter(pl.col("item").str.split(":").list.first().is_in(RECORDED[asked])).write_parquet(
+                self.made[what]
+            )
+        return self.made[what]
+
+    def only(self, part: Access) -> Path | str:
+        """An exhibit that has one part and nothing else."""
+        if part is Access.TRANSCRIPT:
+            return self["open: lab-1-a"]
         files = {
             Access.CONFIGURATION: "config.json",
             Access.TOKENIZER: "tokenizer.json",
@@ -69,16 +121,16 @@ class Exhibits:
         if key not in self.made:
             self.made[key] = self.place / key.replace(" ", "-")
             self.made[key].mkdir()
-            shutil.copyfile(self["base-a"] / files[part], self.made[key] / files[part])
+            shutil.copyfile(self.folder("base-a") / files[part], self.made[key] / files[part])
         return self.made[key]
 
     def _make(self, name: str, folder: Path) -> Path:
         if name in _OWN_DESIGNS or name in PUBLISHED:
             return _write(folder, "config.json", _configuration(name))
         if name.endswith(" laundered"):
-            return launder(self[name.removesuffix(" laundered")], folder, seed=11)
+            return launder(self.folder(name.removesuffix(" laundered")), folder, seed=11)
         if name.endswith(" in bfloat16"):
-            return bfloat16_copy(self[name.removesuffix(" in bfloat16")], folder)
+            return bfloat16_copy(self.folder(name.removesuffix(" in bfloat16")), folder)
         return _write(folder, "tokenizer.json", tokenizer_document(name))
 
 
@@ -86,6 +138,21 @@ def _write(folder: Path, file: str, document: Mapping[str, Any]) -> Path:
     folder.mkdir()
     (folder / file).write_text(json.dumps(document))
     return folder
+
+
+# -- recorded answers
+
+
+@cache
+def simulated() -> SimulatedWorld:
+    """32 strangers of 16 labs, two children of each relation, and two models of one unrecorded base."""
+    asked = {"open": 32, "problem": 90, "choice": 90, "borderline": 40, "nonsense": 32}
+    return world(11, labs=16, lineages=2, prompts=asked)
+
+
+@cache
+def _answers(runtime: int) -> pl.DataFrame:
+    return simulated().frame(runtime=runtime)
 
 
 # -- tokenizers: texts 1 to 4 have no line in common, and no file but the one that a border cuts
@@ -335,3 +402,37 @@ def longer_vocabulary(folder_in: Path, folder_out: Path) -> Path:
     config = json.loads((folder_out / "config.json").read_text())
     (folder_out / "config.json").write_text(json.dumps(config | {"vocab_size": config["vocab_size"] + 64}))
     return folder_out
+
+
+# -- recorded answers
+
+
+def reimported(frame: pl.DataFrame, _model: str) -> pl.DataFrame:
+    """The same answers from another log: rows in another order, other times, other digests of the source."""
+    rows = np.random.default_rng(8).permutation(frame.height)
+    return frame[rows].with_columns(
+        pl.lit("2026-01-01T00:00:00Z").alias("time"), pl.lit("0" * 64).alias("source_sha256")
+    )
+
+
+def in_a_file_of_its_own(frame: pl.DataFrame, model: str) -> pl.DataFrame:
+    return frame.filter(pl.col("model") == model)
+
+
+def under_another_name(frame: pl.DataFrame, model: str) -> pl.DataFrame:
+    return in_a_file_of_its_own(frame, model).with_columns(pl.lit("zz top").alias("model"))
+
+
+def with_another_sample(frame: pl.DataFrame, model: str) -> pl.DataFrame:
+    """Every prompt asked once more, and answered in another way."""
+    own = in_a_file_of_its_own(frame, model)
+    again = own.with_columns(
+        pl.lit(1, pl.Int32).alias("sample"),
+        pl.lit("Once more, and briefly.").alias("text"),
+        pl.col("gold").alias("answer"),
+    )
+    return pl.concat([own, again])
+
+
+def with_a_leading_space(frame: pl.DataFrame, model: str) -> pl.DataFrame:
+    return in_a_file_of_its_own(frame, model).with_columns((" " + pl.col("text")).alias("text"))

@@ -14,10 +14,25 @@ import msgspec
 import numpy as np
 import pytest
 
+from filiation import evidence
 from filiation.errors import UsageError
-from filiation.evidence import Absent, Finding, Multiplicity, Null, Observation, Relations, digest
+from filiation.evidence import (
+    Absent,
+    Access,
+    Characteristic,
+    Effect,
+    Finding,
+    Multiplicity,
+    Null,
+    Observation,
+    Proposition,
+    Relation,
+    Relations,
+    digest,
+)
 from filiation.examiners.catalogue import REQUIRED, examiners
 from filiation.examiners.examiner import Examiner
+from filiation.examiners.line_up import Demands, entrant_of, judge_line_up, line_up_content, observe_transcript
 from filiation.investigation import compare
 from filiation.sources.families import Role, decoder_of
 from studies.zoo import Zoo
@@ -203,6 +218,110 @@ WRONG = {
 }
 
 
+# -- an examiner of recorded answers, and wrong ones
+
+
+def line_up_examiner(
+    *, twist: Callable[[Any, Any], None] = lambda scores, subjects: None, demands: Any = None, sample: int = 0
+) -> Any:
+    """Ranks by the share of prompts that two models answer with the same first sentence; `twist` spoils the scores."""
+
+    def line_up(reference: Any, suspect: Any, controls: Any, seed: int, progress: Any = None) -> Any:
+        subjects = (reference, suspect, *controls)
+        texts = [subject.source.transcript().texts() for subject in subjects]
+        common = sorted(set.intersection(*map(set, texts)))
+        begun = np.array(
+            [[digest(text[p][min(sample, len(text[p]) - 1)].strip()[:25]) for p in common] for text in texts]
+        )
+        scores = (begun[:, None, :] == begun[None, :, :]).mean(axis=2)
+        twist(scores, subjects)
+        entrants = [
+            entrant_of(one, ("reference", "suspect")[at] if at < 2 else "control") for at, one in enumerate(subjects)
+        ]
+        content = line_up_content(entrants, scores, prompts=len(common), seed=seed, test="openings.rank")
+        return Relation(
+            examiner="openings",
+            examiner_version="1",
+            first=reference.observation.exhibit,
+            second=suspect.observation.exhibit,
+            seed=seed,
+            content=content,
+        )
+
+    def judge(relations: Relations, controls: Any, calibration: Any) -> Any:
+        return (
+            judge_line_up(
+                OPENINGS,
+                relations,
+                calibration,
+                examiner_version="1",
+                demands=demands or Demands(prompts=20, lineages=19, labs=10, controls=30),
+                effect=Effect(name="share of first words", value=0.0, low=0.0, high=1.0),
+                assumptions=("The suspect is exchangeable with a model of each control lineage.",),
+                limitations=("An example.",),
+            ),
+        )
+
+    return SimpleNamespace(
+        NAME="openings",
+        VERSION="1",
+        QUESTION="Do the answers begin alike?",
+        NEEDS=(Access.TRANSCRIPT,),
+        TESTS=(OPENINGS,),
+        CLAIMS=("same model",),
+        ASSUMPTIONS=("exchangeable",),
+        REFERENCES=("none: an example",),
+        observe=lambda source, progress=None: observe_transcript("openings", "1", source),
+        relate=lambda first, second, seed, progress=None: line_up(first, second, (), seed),
+        line_up=line_up,
+        judge=judge,
+    )
+
+
+OPENINGS = evidence.Test(
+    id="openings.rank",
+    proposition=Proposition.OUTPUTS,
+    alternative="answers of its own",
+    relation_class="common origin of the answers",
+    characteristic=Characteristic.INDIVIDUAL,
+    null=Null.POPULATION,
+)
+
+
+def test_a_line_up_keeps_to_the_bench(bench: the.Bench) -> None:
+    the.check_everything(line_up_examiner(), the.Bench(bench.exhibits))
+
+
+def _suspect_first(scores: Any, subjects: Any) -> None:
+    scores[0, 1] = 2.0
+
+
+def _long_names_first(scores: Any, subjects: Any) -> None:
+    scores += [len(subject.source.name) for subject in subjects]
+
+
+WRONG_LINE_UPS = {
+    "measures the suspect in another way": (
+        the.check_suspect_is_measured_like_a_control,
+        line_up_examiner(twist=_suspect_first),
+    ),
+    "accuses everybody": (the.check_strangers, line_up_examiner(twist=_suspect_first)),
+    "reads names": (the.check_wrappings, line_up_examiner(twist=_long_names_first)),
+    "takes the last sample": (the.check_wrappings, line_up_examiner(sample=1)),
+    "is content with eight controls": (
+        the.check_too_few_controls_are_no_line_up,
+        line_up_examiner(demands=Demands(prompts=1, lineages=1, labs=1, controls=1)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_LINE_UPS)
+def test_a_wrong_line_up_fails_the_bench(name: str, bench: the.Bench) -> None:
+    check, wrong = WRONG_LINE_UPS[name]
+    with pytest.raises(AssertionError):
+        check(wrong, the.Bench(bench.exhibits))
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_examiner_fails_the_bench(name: str, bench: the.Bench) -> None:
     check, wrong = WRONG[name]
@@ -218,4 +337,4 @@ def test_an_examiner_that_claims_what_it_cannot_find_fails_the_bench(claim: str,
 
 def test_every_world_has_a_truth_that_somebody_is_held_to() -> None:
     claimed = {(examiner.NEEDS[0], claim) for examiner in examiners() for claim in (*examiner.CLAIMS, "stranger")}
-    assert {(world.part, world.truth) for world in WORLDS} <= claimed
+    assert {(world.part, world.truth) for world in WORLDS} <= claimed, "a world that tests nothing"

@@ -3,6 +3,9 @@
 A world says what is true of a pair ('stranger', or a relation that examiners may claim to find), which part of the exhibits
 shows it, and the two exhibits by name. An examiner is held to the worlds of the part that it names first in NEEDS. To put
 an examiner with a new claim on the bench, add a world whose truth is that claim.
+
+Recorded answers come from the simulated world (sources/simulated.py). It can show that strangers are not accused and that
+gross relations are noticed; the power printed in reports comes from real models, in the studies.
 """
 
 from __future__ import annotations
@@ -11,19 +14,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from filiation.evidence import Access
+from filiation.evidence import Access, Null, Proposition
 from filiation.examiners.catalogue import calibration
 from filiation.examiners.examiner import Examiner
-from filiation.statistics.register import Calibration
+from filiation.statistics.register import Calibration, RegisterEntry
 from studies.weights import provisional_register
 from studies.zoo.repackaging import pad_vocabulary, rename_prefix, reshard
 from tests.exhibits import (
+    Rewrite,
+    in_a_file_of_its_own,
     longer_vocabulary,
     merges_as_pairs,
     permuted_ids,
     permuted_units,
     permuted_vocabulary,
+    reimported,
     shuffled_keys,
+    under_another_name,
+    with_a_leading_space,
+    with_another_sample,
 )
 
 STRANGER = "stranger"
@@ -31,7 +40,11 @@ STRANGER = "stranger"
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """`not_strangers_for`: tests whose own alternative is false here although the truth is 'stranger', and `why`."""
+    """`not_strangers_for`: tests whose own alternative is false here although the truth is 'stranger', and `why`.
+
+    `about`: the propositions of which the truth speaks; of all where it is empty. `suspect_elsewhere`: the suspect's answers
+    were recorded under another runtime.
+    """
 
     truth: str
     part: Access
@@ -39,6 +52,8 @@ class World:
     suspect: str
     not_strangers_for: frozenset[str] = frozenset()
     why: str = ""
+    about: frozenset[Proposition] = frozenset()
+    suspect_elsewhere: bool = False
 
     def __str__(self) -> str:
         return f"{self.truth}: {self.reference} | {self.suspect}"
@@ -54,6 +69,28 @@ def _tokenizers(truth: str, *pairs: tuple[str, str]) -> list[World]:
 
 def _designs(truth: str, *pairs: tuple[str, str]) -> list[World]:
     return [World(truth=truth, part=Access.CONFIGURATION, reference=one, suspect=other) for one, other in pairs]
+
+
+def _answers(truth: str, *pairs: tuple[str, str]) -> list[World]:
+    about = frozenset({Proposition.OUTPUTS, Proposition.GUARDRAILS})
+    return [
+        World(truth=truth, part=Access.TRANSCRIPT, reference=one, suspect=other, about=about) for one, other in pairs
+    ]
+
+
+def _services(truth: str, *pairs: tuple[str, str]) -> list[World]:
+    """Of services the null is that one model answers, in another place: 'stranger' stands for that here."""
+    return [
+        World(
+            truth=truth,
+            part=Access.TRANSCRIPT,
+            reference=one,
+            suspect=other,
+            about=frozenset({Proposition.SERVICE}),
+            suspect_elsewhere=one == other,
+        )
+        for one, other in pairs
+    ]
 
 
 BASIS_IN_COMMON = {
@@ -188,15 +225,39 @@ DESIGNS = (
     *_designs("laundered", ("an odd design", "an odd design, laundered")),
 )
 
-WORLDS = (*WEIGHTS, *TOKENIZERS, *DESIGNS)
+ANSWERS = (
+    *_answers(
+        STRANGER,
+        ("lab-9-a", "lab-12-b"),
+        ("lab-14-b", "lab-8-a"),
+        # Hard strangers: students of other teachers, and two houses that tuned other models.
+        ("lab-4-a, distilled", "lab-2-b, fine-tune"),
+    ),
+    *_answers("same model", ("lab-1-a", "lab-1-a, same model")),
+    *_answers("fine-tune", ("lab-2-a", "lab-2-a, fine-tune")),
+    *_answers("version", ("lab-3-a", "lab-3-a, version")),
+    *_answers("shared text", ("lab-5-a", "lab-5-a, shared text")),
+    *_services(STRANGER, ("lab-9-a", "lab-9-a"), ("lab-2-b, fine-tune", "lab-2-b, fine-tune")),
+    *_services("another model served", ("lab-9-a", "lab-12-b"), ("lab-2-a", "lab-2-a, fine-tune")),
+)
+
+WORLDS = (*WEIGHTS, *TOKENIZERS, *DESIGNS, *ANSWERS)
+
+NOT_SIMULATED: dict[str, str] = {}
+"""Claims about recorded answers that the simulated world cannot represent, with the reason."""
+
+
+def _for(examiner: Examiner, world: World) -> bool:
+    about = {test.proposition for test in examiner.TESTS}
+    return world.part is examiner.NEEDS[0] and (not world.about or bool(world.about & about))
 
 
 def strangers(examiner: Examiner) -> list[World]:
-    return [world for world in WORLDS if world.part is examiner.NEEDS[0] and world.truth == STRANGER]
+    return [world for world in WORLDS if _for(examiner, world) and world.truth == STRANGER]
 
 
 def relatives(examiner: Examiner, claim: str) -> list[World]:
-    return [world for world in WORLDS if world.part is examiner.NEEDS[0] and world.truth == claim]
+    return [world for world in WORLDS if _for(examiner, world) and world.truth == claim]
 
 
 # ------------------------------------------------------------------------------------------------------ other wrappings
@@ -242,10 +303,29 @@ WRAPPINGS = (
     Wrapping(name="vocabulary padded", part=Access.CONFIGURATION, wrap=longer_vocabulary, exact=False),
 )
 
+
+@dataclass(frozen=True, kw_only=True)
+class Rewriting:
+    """The same recorded answers written in another way. `exact`: the texts are what they were, and so is every figure."""
+
+    name: str
+    rewrite: Rewrite
+    exact: bool = True
+
+
+REWRITINGS = (
+    Rewriting(name="imported again from another log", rewrite=reimported),
+    Rewriting(name="a file of its own", rewrite=in_a_file_of_its_own),
+    Rewriting(name="another name", rewrite=under_another_name),
+    Rewriting(name="another sample", rewrite=with_another_sample),
+    Rewriting(name="a space before every answer", rewrite=with_a_leading_space, exact=False),
+)
+
 REWRAPPED = {
     Access.WEIGHTS: (("base-a", "fine-tuned"), ("base-a", "base-b"), ("base-a", "merge-30"), ("base-a", "base-a")),
     Access.TOKENIZER: (("merges of text 1", "merges of text 1"), ("merges of text 1", "merges of text 2")),
     Access.CONFIGURATION: (("an odd design", "an odd design"), ("Falcon", "OPT")),
+    Access.TRANSCRIPT: (("lab-2-a", "lab-2-a, fine-tune"),),
 }
 """The pairs (reference, suspect) whose suspect is written in another way: of each part relatives and a stranger."""
 
@@ -253,14 +333,41 @@ CONTROLS = {
     Access.WEIGHTS: ("base-b", "base-c", "base-d"),
     Access.TOKENIZER: ("merges of text 2", "merges of text 3", "merges of text 4"),
     Access.CONFIGURATION: ("Falcon", "OPT", "BLOOM"),
+    Access.TRANSCRIPT: ("lab-6-a", "lab-7-a", "lab-8-a"),
 }
 
 # ------------------------------------------------------------------------------------------------------ the registers
 
 
 def register(examiner: Examiner) -> Calibration:
-    """The shipped register of nulls; before the weights study was run, the one that the study starts from."""
+    """The shipped register of nulls; before a study was run, the one that it starts from.
+
+    A rank needs no bound from a study, so where a test by population has no entry yet, the bench holds it to its promise under
+    an entry that says nothing of strangers and relatives.
+    """
     shipped = calibration(examiner)
     if not shipped.entries and examiner.NAME == "weights":
         return provisional_register({"llama", "qwen2", "gpt2"})
+    if not shipped.entries and hasattr(examiner, "line_up"):
+        return Calibration(
+            examiner=examiner.NAME,
+            entries=tuple(_provisional(test.id) for test in examiner.TESTS if test.null is Null.POPULATION),
+        )
     return shipped
+
+
+def _provisional(test: str) -> RegisterEntry:
+    return RegisterEntry(
+        test=test,
+        null=Null.POPULATION,
+        formula_version="1",
+        chance=None,
+        detection_log10_p=-1.30103,
+        validated_for=(),
+        strangers=(),
+        relatives=(),
+        calibrated_on="nothing: for the bench alone",
+        date="2026-11-21",
+        tried=(),
+        made_by="tests/worlds.py",
+    )

@@ -13,6 +13,7 @@ from filiation.sources.families import decoder_of
 from filiation.sources.folder import FolderSource
 from filiation.sources.identity import identity_of
 from filiation.sources.open import open_source
+from filiation.sources.simulated import KINDS, world
 from tests.bad_input.make_bad_files import CONFIG, llama_arrays, llama_folder, stored
 from tests.sources.test_gguf_file import NUMBERS, llama_tensors, write
 
@@ -116,10 +117,25 @@ def test_shards_without_an_index(tmp_path: Path) -> None:
     assert set(tensors.names()) == set(arrays)
 
 
-@pytest.mark.parametrize("text", ["openai:gpt@http://x", "anthropic:x", "transcripts:file#model"])
-def test_kinds_of_later_versions_are_told(text: str) -> None:
-    with pytest.raises(UsageError, match="not supported in this version"):
+@pytest.mark.parametrize("text", ["openai:gpt@http://x", "anthropic:x"])
+def test_endpoints_are_told_to_be_recorded_first(text: str) -> None:
+    with pytest.raises(UsageError, match="has to be asked first"):
         open_source(text)
+
+
+def test_recorded_answers_have_a_transcript_and_nothing_else(tmp_path: Path) -> None:
+    file = world(1, labs=5, lineages=2, prompts=dict.fromkeys(KINDS, 2)).write(tmp_path / "answers.parquet")
+    source = open_source(f"transcripts:{file}#lab-1-a")
+    assert (source.format, source.name, source.lineage_id) == ("transcript", "lab-1-a", "lab-1-a")
+    assert not any(parts(source).values())
+    assert len(source.transcript().prompts) == 2 * len(KINDS)
+    assert source.identity().content_id == source.transcript().sha256
+    with pytest.raises(UsageError, match="none of its models"):
+        open_source(f"transcripts:{file}#nobody")
+    with pytest.raises(UsageError, match="answers of 22 models"):
+        open_source(f"transcripts:{file}")
+    with pytest.raises(SourceNotFound):
+        open_source("transcripts:file#model")
 
 
 @pytest.mark.parametrize("text", ["./no/such", "no\0path", "a/b/c", "nothing", "/nowhere/model.gguf", "x" * 5000])
