@@ -92,7 +92,7 @@ TESTS = (
         characteristic=Characteristic.CLASS,
         null=Null.POPULATION,
         symmetric=False,
-        formula="(k + 1) / (N + 1), rank among control lineages by closeness to the vendor less that to the closest other one",
+        formula="(k + 1) / (N + 1), rank among control lineages by closeness to the vendor less the mean of the others, 0 unless first",
     ),
 )
 CLAIMS: tuple[str, ...] = ()
@@ -104,7 +104,8 @@ ASSUMPTIONS = (
 LIMITATIONS = (
     "Students of common GPT data cannot be told from OpenAI's own neighbourhood: other vendors' models begin their answers that "
     "way too, and the contrast to them hides the teacher (`studies.teacher` prints how often).",
-    "A vendor is told, not which of its models; a fine-tune of a vendor's model leans to that vendor as a student does.",
+    "A vendor is told, not which of its models; a fine-tune of a vendor's model leans to that vendor as a student does, and the "
+    "power stated for 'teacher.vendor' is that of such derivatives.",
     "A teacher who is not among the candidates is not found: the suspect then leans to the candidate most like it, or to none.",
     "Direction is not told.",
     "The power was measured on students of three teachers only; openings were chosen as the feature knowing those.",
@@ -263,7 +264,7 @@ def _judged(
     value, low, high = (figure / SCALE for figure in content["effects"][number])
     name = (
         "closeness of the pair, in spreads of pairs of models",
-        "contrast to the closest other candidate, in spreads",
+        "contrast to the other candidates, in spreads",
     )
     reason = ""
     if content["features"] != text_features.VERSION or content["measure"] != habits.VERSION:

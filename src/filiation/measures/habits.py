@@ -9,8 +9,9 @@ separate students from strangers better than any phrase from the middle of an an
     2. The mean over prompts, with additive model effects removed and divided by spreads (`text_kinship.standardised`).
     3. A vendor is as close as the mean of its three closest recorded models: vendors have many models, and a student
        learned from few of them.
-    4. The contrast: closeness to one vendor minus closeness to the closest of the other candidates. A model's own lab is
-       never a candidate for it.
+    4. The contrast: closeness to one vendor minus the mean closeness to the other candidates; 0 where that vendor does not come
+       first. A model's own lab is never a candidate for it. The mean, not the closest: models of a candidate's own lab have
+       one rival less, which would lift a contrast to the closest one.
 
 All models that are present are treated alike, the suspect and the controls too: otherwise a rank would not hold.
 """
@@ -91,7 +92,7 @@ def vendor_closeness(
 def contrasts(
     close: NDArray[np.float64], labs: Sequence[str], candidates: Sequence[str], suspects: Sequence[int] | None = None
 ) -> NDArray[np.float64]:
-    """[reference, suspect]: how much closer the suspect is to the reference's lab than to the closest other candidate.
+    """[reference, suspect]: how much closer the suspect is to the reference's lab than to the other candidates on average.
 
     0 where another candidate is as close or closer: whoever does not come first leans to somebody else, or to nobody. A
     reference whose lab was not declared stands for itself. The diagonal is 0. `suspects`: columns to fill (default: all).
@@ -108,6 +109,7 @@ def contrasts(
             if names[suspect] == lab or not others:
                 continue
             rows = [at for at in range(size) if names[at] == lab]
-            found[rows, suspect] = max(0.0, float(towards[lab][suspect]) - max(others))
+            own = float(towards[lab][suspect])
+            found[rows, suspect] = max(0.0, own - float(np.mean(others))) if own > max(others) else 0.0
     np.fill_diagonal(found, 0.0)
     return found

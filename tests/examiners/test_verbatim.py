@@ -1,0 +1,83 @@
+"""Answers passed on word for word: the truth is what the models were made to repeat."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from filiation.evidence import Examination, Finding, Inconclusive, Outcome, canonical
+from filiation.examiners import verbatim
+from filiation.investigation import judge_again
+from filiation.report.wording import forbidden_words
+from tests.examiners.answering_models import PROMPTS, compared, model
+
+
+@pytest.fixture(scope="module")
+def controls() -> list[pl.DataFrame]:
+    return [model(f"c{n}", lab=f"lab {n % 15}") for n in range(32)]
+
+
+def by_test(examination: Examination) -> dict[str, Outcome]:
+    return {outcome.test: outcome for outcome in examination.outcomes}
+
+
+def test_a_model_that_passes_on_a_tenth_of_the_answers_stands_alone(
+    tmp_path: Path, controls: list[pl.DataFrame]
+) -> None:
+    seen = by_test(compared(tmp_path, [model("r"), model("s", repeats="r", share=0.1), *controls], "verbatim"))
+    for test in verbatim.TESTS:
+        found = seen[test.id]
+        assert isinstance(found, Finding), found.reason
+        assert found.count == 0
+        assert found.log10_p <= math.log10(0.05)
+        assert [row for row in found.components if row.kind == "shared text"]
+
+
+def test_a_stranger_without_shared_texts_has_p_of_one(tmp_path: Path, controls: list[pl.DataFrame]) -> None:
+    for outcome in compared(tmp_path, [model("r"), model("s"), *controls], "verbatim").outcomes:
+        assert isinstance(outcome, Finding), outcome.reason
+        assert outcome.log10_p == 0
+        assert outcome.count == outcome.opportunities
+
+
+def test_what_an_unrelated_control_gives_too_does_not_count(tmp_path: Path, controls: list[pl.DataFrame]) -> None:
+    frames = [model("r"), model("s", repeats="r"), model("third", repeats="r"), *controls]
+    for outcome in compared(tmp_path, frames, "verbatim").outcomes:
+        assert isinstance(outcome, Finding), outcome.reason
+        assert outcome.log10_p == 0
+
+
+def test_the_record_holds_no_text(tmp_path: Path, controls: list[pl.DataFrame]) -> None:
+    frames = [model("r"), model("s", repeats="r"), *controls]
+    written = compared(tmp_path, frames, "verbatim").to_json().decode()
+    assert "p3w" not in written
+    assert "question" not in written
+
+
+def test_judging_from_the_record_gives_the_same_bytes(tmp_path: Path, controls: list[pl.DataFrame]) -> None:
+    seen = compared(tmp_path, [model("r"), model("s", repeats="r", share=0.2), *controls], "verbatim")
+    again = judge_again(Examination.from_json(seen.to_json()))
+    assert canonical(again.outcomes) == canonical(seen.outcomes)
+    assert again.digest == seen.digest
+
+
+def test_it_declines_with_too_few_controls_and_says_so_in_allowed_words(
+    tmp_path: Path, controls: list[pl.DataFrame]
+) -> None:
+    for outcome in compared(tmp_path, [model("r"), model("s", repeats="r"), *controls[:5]], "verbatim").outcomes:
+        assert isinstance(outcome, Inconclusive)
+        assert "too few unrelated controls" in outcome.reason
+    told = [verbatim.QUESTION, *verbatim.LIMITATIONS, *verbatim.ASSUMPTIONS]
+    told += [text for test in verbatim.TESTS for text in (test.alternative, test.relation_class)]
+    assert not [text for text in told if forbidden_words(text)]
+
+
+def test_no_more_than_the_prompts_shown_are_listed(tmp_path: Path, controls: list[pl.DataFrame]) -> None:
+    found = compared(tmp_path, [model("r"), model("s", repeats="r"), *controls], "verbatim").outcomes[0]
+    assert isinstance(found, Finding)
+    rows = [row for row in found.components if row.kind == "shared text"]
+    assert len(rows) == verbatim.SHOWN + 1
+    assert rows[-1].note == str(PROMPTS - verbatim.SHOWN)
