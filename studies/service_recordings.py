@@ -60,6 +60,21 @@ _ALL = tuple(request.format(subject) for subject in SUBJECTS for request in REQU
 PROMPTS = tuple(_ALL[7 * at % len(_ALL)] for at in range(len(_ALL)))
 """200 prompts in an order in which every beginning holds many subjects and many requests."""
 
+NAMES = (
+    "load", "parse", "close", "connect", "render", "update", "remove", "check", "count", "merge",
+    "split", "reset", "format", "encode", "validate", "compare", "resolve", "insert", "flush", "register",
+)  # fmt: skip
+BEGINNINGS = (
+    "def {}(self, value):\n    ",
+    "class {}(object):\n    def ",
+    "import {}\n\ndef ",
+    "    if self.{} is not ",
+    "    # {} the ",
+)
+_CODE = tuple(beginning.format(name) for name in NAMES for beginning in BEGINNINGS)
+CODE_PROMPTS = tuple(_CODE[7 * at % len(_CODE)] for at in range(len(_CODE)))
+"""100 beginnings of Python code, for members of the zoo: after English questions they answer with white space."""
+
 
 @dataclass(frozen=True)
 class Way:
@@ -116,8 +131,10 @@ def _answers(
     network, tokenizer = model.load(way.dtype, way.attention)
     network.eval()
     tokenizer.padding_side = "left"
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    if (
+        not model.chat
+    ):  # byte-level members of the zoo: their tokenizer class may name a padding token beyond the vocabulary
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)
     torch.manual_seed(seed)
     parameters = json.dumps({"max_tokens": tokens, "temperature": temperature}, sort_keys=True, separators=(",", ":"))
     rows = []

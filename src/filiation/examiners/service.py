@@ -30,6 +30,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from filiation.evidence import (
     Absent,
     Access,
@@ -131,6 +133,8 @@ APART = 0.25
 NOT_LISTED = 5.0
 """Nats taken for a token of the reference's that is not among the suspect's listed likeliest ones."""
 LONGEST = 4096
+HIGHEST = 1000.0
+"""Letters of an answer that are read, and nats that a margin may have: what is beyond them changes nothing."""
 NOT_THE_SETTING = frozenset({"endpoint", "served", "seed", "stream", "top_log_probabilities"})
 """Recorded parameters that say where and how often was asked, not how the model was to answer."""
 MILLI = 1000
@@ -258,43 +262,45 @@ def distances(reference: Mapping[str, Any], suspect: Mapping[str, Any]) -> tuple
     return _margin(ours, suspect["text"] or ""), _distance(ours, theirs)
 
 
-def _tokens(recorded: str | None) -> list[Any]:
-    """[[token, log-probability, [[token, log-probability], ...]], ...]; empty where nothing usable was recorded."""
+Spoken = tuple[str, float, tuple[tuple[str, float], ...]]
+_SPOKEN = msgspec.json.Decoder(tuple[Spoken, ...])
+
+
+def _tokens(recorded: str | None) -> tuple[Spoken, ...]:
+    """The tokens as the transcript's layout has them; empty where nothing was recorded, or something of another shape."""
     try:
-        found = json.loads(recorded) if recorded else []
-    except ValueError:
-        return []
-    usable = isinstance(found, list) and all(isinstance(entry, list) and len(entry) >= 2 for entry in found)
-    return found if usable else []
+        return _SPOKEN.decode(recorded or "[]")
+    except msgspec.DecodeError:
+        return ()
 
 
-def _margin(ours: Sequence[Any], theirs: str) -> int:
+def _margin(ours: Sequence[Spoken], theirs: str) -> int:
     if not ours:
         return -2
     theirs = theirs.lstrip()
     said = ""
-    for token, own, *likeliest in ours:
+    for token, own, likeliest in ours:
         said += token
         if "\ufffd" in token:
             return -1  # half a letter: where the texts part cannot be told by tokens, and is not counted
         begun = said.lstrip()
         if theirs.startswith(begun):
             continue
-        others = [value for name, value in (likeliest[0] if likeliest else []) if name != token]
+        others = [value for name, value in likeliest if name != token]
         if not others:
             return -2
-        return max(0, int(MILLI * (float(own) - max(map(float, others)))))
+        return max(0, math.floor(MILLI * min(own - max(others), HIGHEST)))
     return -1
 
 
-def _distance(ours: Sequence[Any], theirs: Sequence[Any]) -> int:
+def _distance(ours: Sequence[Spoken], theirs: Sequence[Spoken]) -> int:
     if not ours or not theirs:
         return -2
     apart: list[float] = []
-    for (token, own, *_), (their_token, their_own, *likeliest) in zip(
+    for (token, own, _), (their_token, their_own, likeliest) in zip(
         ours[:FIRST_TOKENS], theirs[:FIRST_TOKENS], strict=False
     ):
-        listed = {their_token: their_own} | dict(likeliest[0] if likeliest else [])
+        listed = dict(likeliest) | {their_token: their_own}
         apart.append(min(NOT_LISTED, abs(own - listed[token])) if token in listed else NOT_LISTED)
         if token != their_token:
             break
@@ -327,8 +333,8 @@ def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Cal
 
 def _judged(test: Test, content: Mapping[str, Any], pair: Relation, calibration: Calibration) -> Outcome:
     entry = next((entry for entry in calibration.entries if entry.test == test.id), None)
-    counted = _counted(test, content)
-    reason = _reason_to_decline(test, content, entry, counted[1])
+    count, opportunities = counted(test, content)
+    reason = _reason_to_decline(test, content, entry, opportunities)
     common = common_fields(test, pair, VERSION)
     companions = _companions(content, entry)
     if reason or entry is None or entry.chance is None:
@@ -340,7 +346,6 @@ def _judged(test: Test, content: Mapping[str, Any], pair: Relation, calibration:
             seed=pair.seed,
             observations=(digest(pair),),
         )
-    count, opportunities = counted
     coincidences = Coincidences(count=count, opportunities=opportunities, chance=entry.chance)
     looks = max(1, int(content["looks"]))
     cost = math.log10(looks)
@@ -396,7 +401,7 @@ _EFFECTS = {
 }
 
 
-def _counted(test: Test, content: Mapping[str, Any]) -> tuple[int, int]:
+def counted(test: Test, content: Mapping[str, Any]) -> tuple[int, int]:
     """Coincidences and opportunities of one test."""
     greedy = content["greedy"]
     if test.id == SAMPLES.id:
