@@ -143,3 +143,13 @@ def test_a_folder_stands_for_the_samples_in_it(tmp_path, folder):
     written(tmp_path / "lab__other" / f"samples_x_{DATE}.jsonl", [choice(0, ["-2", "-1"], "0")])
     rows, _ = imported(tmp_path, tmp_path)
     assert [row["model"] for row in rows] == ["lab/model-7b", "lab/other"]
+
+
+def test_calls_for_mutual_information_are_no_options(tmp_path, folder):
+    line = choice(0, ["-3.0", "-2.0"], "1")
+    line["arguments"] |= {
+        f"gen_args_{at}": {"arg_0": "", "arg_1": f" option {letter}"} for at, letter in ((2, "a"), (3, "b"))
+    }
+    line["resps"] += [[["-0.1", "False"]], [["-9.0", "False"]]]
+    rows, _ = imported(tmp_path, written(folder / f"samples_x_{DATE}.jsonl", [line]))
+    assert (rows[0]["answer"], rows[0]["options"]) == ("1", 2)

@@ -87,6 +87,16 @@ def mapping_of(value: Any, what: str, path: Path) -> Mapping[str, Any]:
     )
 
 
+def elements_of(value: Any) -> Sequence[Any]:
+    """A list that a file may hold: what is anything else is an empty one."""
+    return value if isinstance(value, list) else ()
+
+
+def mappings(value: Any) -> list[Mapping[str, Any]]:
+    """The objects in a list that a file may hold; anything else is left out."""
+    return [each for each in elements_of(value) if isinstance(each, Mapping)]
+
+
 def list_of(value: Any, what: str, path: Path) -> Sequence[Any]:
     """A list that the file must hold. Raises MalformedSource."""
     if isinstance(value, list):

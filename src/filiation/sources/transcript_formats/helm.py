@@ -17,6 +17,7 @@ Answers to multiple choice are positions of the option, from 0, in the order of 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,9 +29,11 @@ from filiation.sources.transcript_formats.answer import (
     LogProbabilities,
     Progress,
     Reading,
+    elements_of,
     item_of,
     list_of,
     mapping_of,
+    mappings,
     text_of,
     utc,
 )
@@ -204,7 +207,7 @@ def _references(instance: Mapping[str, Any], path: Path) -> list[tuple[str, bool
         reference = mapping_of(each, "a reference", path)
         output = reference.get("output")
         text = output.get("text") if isinstance(output, Mapping) else output
-        found.append((str(text if text is not None else ""), "correct" in (reference.get("tags") or ())))
+        found.append((str(text if text is not None else ""), "correct" in elements_of(reference.get("tags"))))
     return found
 
 
@@ -226,7 +229,7 @@ def _reason(completion: Mapping[str, Any]) -> str | None:
 
 def _tokens(completion: Mapping[str, Any], number: int, path: Path) -> LogProbabilities | None:
     """Tokens with log-probabilities; HELM writes 0 for all where the service gave none."""
-    tokens = [each for each in completion.get("tokens") or () if isinstance(each, Mapping)]
+    tokens = mappings(completion.get("tokens"))
     if not any(each.get("logprob") for each in tokens):
         return None
     what = f"request state {number}: a log-probability"
@@ -234,10 +237,14 @@ def _tokens(completion: Mapping[str, Any], number: int, path: Path) -> LogProbab
         (
             str(each.get("text", "")),
             finite(each.get("logprob", 0.0), what, path),
-            [(str(text), finite(value, what, path)) for text, value in (each.get("top_logprobs") or {}).items()],
+            [(str(text), finite(value, what, path)) for text, value in _members(each.get("top_logprobs"))],
         )
         for each in tokens
     ]
+
+
+def _members(value: Any) -> list[tuple[Any, Any]]:
+    return list(value.items()) if isinstance(value, Mapping) else []
 
 
 def _separate(
@@ -294,9 +301,15 @@ def _predicted(path: Path) -> dict[Key, int]:
         record = mapping_of(found, "an element", path)
         for each in list_of(record.get("stats", []), "stats", path):
             name = each.get("name") if isinstance(each, Mapping) else None
-            if isinstance(name, Mapping) and name.get("name") == "predicted_index" and each.get("mean") is not None:
-                chosen[_key(record, record.get("instance_id"))] = int(each["mean"])
+            if isinstance(name, Mapping) and name.get("name") == "predicted_index":
+                chosen[_key(record, record.get("instance_id"))] = _position(each.get("mean"), path)
     return chosen
+
+
+def _position(value: Any, path: Path) -> int:
+    if isinstance(value, int | float) and math.isfinite(value) and value >= 0:
+        return int(value)
+    raise MalformedSource(f"a predicted_index is {str(value)[:40]!r}", exhibit=str(path), advice="run HELM again")
 
 
 # -------------------------------------------------------------------------------------------- display_predictions.json
@@ -358,7 +371,7 @@ def _chosen(
     mapped = record.get("mapped_output")
     stats = record.get("stats")
     index = stats.get("predicted_index") if isinstance(stats, Mapping) else None
-    if separate and isinstance(index, int | float):
+    if separate and isinstance(index, int | float) and math.isfinite(index) and index >= 0:
         return str(int(index)), None if right is None else str(right), len(references) or None
     if isinstance(mapped, str):
         position = next((str(at) for at, (text, _) in enumerate(references) if text == mapped), None)

@@ -64,6 +64,10 @@ def _of_file(path: Path, reading: Reading, skipped: Counter[str]) -> Iterator[An
             raise _malformed(path, f"{where} has no arguments")
         options = _option_chances(record["resps"], len(calls), path, where)
         item = item_of(task, record["doc_id"])
+        if options is not None and len(options) != len(calls):
+            raise _malformed(path, f"{where} has {len(options)} responses to {len(calls)} calls")
+        if options is not None:
+            calls, options = _conditional(calls, options)
         if options is not None and len(options) > 1:
             yield _choice(record, calls, options, path, model, item)
         elif options is not None:
@@ -128,6 +132,14 @@ def _option_chances(resps: Any, calls: int, path: Path, where: str) -> list[floa
             return None
         pairs.append(finite(response[0], f"{where}: a log-likelihood", path))
     return pairs
+
+
+def _conditional(calls: list[list[Any]], chances: list[float | None]) -> tuple[list[list[Any]], list[float | None]]:
+    """Without the calls for `acc_mutual_info`, which ask about every option once more, behind no context."""
+    asked = [at for at, call in enumerate(calls) if call[0] != ""]
+    if 2 * len(asked) != len(calls):
+        return calls, chances
+    return [calls[at] for at in asked], [chances[at] for at in asked]
 
 
 def _is_number(text: str) -> bool:

@@ -19,9 +19,11 @@ from filiation.sources.transcript_formats.answer import (
     LogProbabilities,
     Progress,
     Reading,
+    elements_of,
     item_of,
     list_of,
     mapping_of,
+    mappings,
     utc,
 )
 from filiation.sources.transcript_formats.json_files import finite, json_lines
@@ -99,7 +101,7 @@ def _request(body: Mapping[str, Any], number: int, path: Path) -> _Request:
         else:
             prompt = plain_content(given)
         prompts, system = (prompt,), "\n".join(filter(None, (str(body.get("instructions") or ""), system)))
-    elif isinstance(body.get("prompt"), list):
+    elif isinstance(body.get("prompt"), list) and body["prompt"]:
         prompts = tuple(each if isinstance(each, str) else canonical_json(each) for each in body["prompt"])
     elif isinstance(body.get("prompt"), str):
         prompts = (body["prompt"],)
@@ -185,13 +187,15 @@ def _choice(choice: Mapping[str, Any], number: int, path: Path) -> tuple[str, Lo
     if not isinstance(recorded, Mapping) or not isinstance(recorded.get("tokens"), list):
         return text, None
     what = f"line {number}: a log-probability"
-    tops = recorded.get("top_logprobs") or [None] * len(recorded["tokens"])
-    chances = recorded.get("token_logprobs") or []
+    tops = elements_of(recorded.get("top_logprobs")) or [None] * len(recorded["tokens"])
+    chances = elements_of(recorded.get("token_logprobs"))
     return text, [
         (
             str(token),
             None if chance is None else finite(chance, what, path),
-            [(str(other), finite(value, what, path)) for other, value in (top or {}).items()],
+            [(str(other), finite(value, what, path)) for other, value in top.items()]
+            if isinstance(top, Mapping)
+            else [],
         )
         for token, chance, top in zip(recorded["tokens"], chances, tops, strict=False)
     ]
@@ -208,7 +212,7 @@ def _tokens(tokens: Any, number: int, path: Path) -> LogProbabilities | None:
             finite(each.get("logprob"), what, path),
             [
                 (str(top.get("token", "")), finite(top.get("logprob"), what, path))
-                for top in each.get("top_logprobs") or ()
+                for top in mappings(each.get("top_logprobs"))
             ],
         )
         for each in tokens
@@ -221,7 +225,7 @@ def _output(body: Mapping[str, Any], number: int, path: Path) -> tuple[str, str 
     for part in list_of(body["output"], f"line {number}: output", path):
         if not isinstance(part, Mapping) or part.get("type") != "message":
             continue
-        for piece in part.get("content") or ():
+        for piece in mappings(part.get("content")):
             text.append(str(piece.get("text") or piece.get("refusal") or ""))
             chances += _tokens(piece.get("logprobs"), number, path) or []
     reason = "stop" if body.get("status") == "completed" else None
