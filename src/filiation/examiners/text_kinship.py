@@ -438,7 +438,7 @@ def _gaussian(content: Mapping[str, Any]) -> tuple[Companion, ...]:
             null=Null.POPULATION,
             name="distance from the control lineages",
             value=f"{(content['scores'][0][1] / SCALE - mean) / spread:.2f} standard deviations above their mean",
-            note="a score, not a chance: a Gaussian tail would be too small when labs are held out",
+            note="a score, not a chance: what a tail would say of it rests on a shape that a line-up of this size cannot check",
         ),
     )
 
