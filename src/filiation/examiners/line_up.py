@@ -45,9 +45,11 @@ from filiation.evidence import (
 )
 from filiation.examiners.examiner import Subject
 from filiation.sources.source import Source
+from filiation.statistics import line_up as statistics
 from filiation.statistics.e_values import log10_e_value_of_p
 from filiation.statistics.likelihood import upper_limit
 from filiation.statistics.line_up import (
+    HELD_OUT,
     HeldOutLevel,
     Population,
     held_out_calibration,
@@ -57,14 +59,11 @@ from filiation.statistics.line_up import (
 )
 from filiation.statistics.register import Calibration, RegisterEntry
 
-SCALE = 10_000
+SCALE = statistics.SCALE
 """Scores are recorded as integers, in ten-thousandths."""
 
 UNDECLARED = "(lineage not declared)"
 """Controls of unknown lineage stand apart: they can stand above the suspect, and never add to the number of lineages."""
-
-HELD_OUT = "held-out labs"
-"""How companions of the held-out calibration are named; the report makes one table of them."""
 
 LARGEST_SCORE = 2**53 / SCALE
 """Larger scores would not be whole numbers any more."""

@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from filiation.evidence import (
+    Companion,
     Component,
     Conclusion,
     Examination,
+    FileRecord,
     Finding,
     Identity,
     Inconclusive,
@@ -26,9 +28,16 @@ from filiation.evidence import (
     Relation,
     Relations,
 )
+from filiation.statistics.line_up import HELD_OUT, SCALE
 
 MOST_POINTS = 2000
 """Points drawn in an order plot; more would not be seen, and would weigh on the file."""
+
+MOST_PLACES = 10
+"""Places of a line-up that are named; a pack brings more than a hundred models."""
+
+FEW_CONTROLS = 12
+"""Up to so many controls are described one by one."""
 
 MOST_LAYERS = 200
 """Layers per side of a map; no decoder comes near it, so more is a broken or hostile record."""
@@ -104,6 +113,73 @@ class LineUp:
     chance: float | None
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """One model of a recorded line-up. `origin`: 'reference', 'suspect', 'control' or 'pack'."""
+
+    name: str
+    lineage: str
+    lab: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """A model with its score (in 1/SCALE) as candidate for the reference. `ranked`: False where it is shown only."""
+
+    model: Standing
+    score: int
+    ranked: bool
+
+    @property
+    def role(self) -> str:
+        return "suspect" if self.model.origin == "suspect" else "control"
+
+    @property
+    def value(self) -> float:
+        return self.score / SCALE
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A line-up by rank: the suspect and all controls, highest score first. `packs`: the control packs that took part."""
+
+    test: str
+    prompts: int
+    packs: tuple[str, ...]
+    places: tuple[Place, ...]
+
+    @property
+    def suspect(self) -> Place:
+        return next(place for place in self.places if place.role == "suspect")
+
+    @property
+    def lineages(self) -> tuple[Place, ...]:
+        """The highest model of each ranked control lineage; models of undeclared lineage each for themselves."""
+        highest: dict[str, Place] = {}
+        for place in self.places:
+            if place.role == "control" and place.ranked:
+                highest.setdefault(place.model.lineage or f"undeclared: {place.model.name}", place)
+        return tuple(highest.values())
+
+    @property
+    def above(self) -> int:
+        """Control lineages that score at least as high as the suspect."""
+        return sum(place.score >= self.suspect.score for place in self.lineages)
+
+    @property
+    def left_out(self) -> int:
+        return sum(not place.ranked for place in self.places)
+
+    @property
+    def named(self) -> tuple[tuple[int, Place], ...]:
+        """The first places and the suspect's, each with its number among all models."""
+        return tuple(
+            (number, place)
+            for number, place in enumerate(self.places, 1)
+            if number <= MOST_PLACES or place.role == "suspect"
+        )
+
+
 # ------------------------------------------------------------------------------------------------------------- sections
 
 
@@ -117,6 +193,13 @@ class OutcomeSection:
     line_up: LineUp | None
     layers: tuple[Component, ...]
     other_components: tuple[Component, ...]
+    ranking: Ranking | None = None
+    held_out: tuple[Companion, ...] = ()
+    beside: tuple[Companion, ...] = ()
+
+    @property
+    def parts_have_counts(self) -> bool:
+        return any(part.opportunities > 0 for part in self.other_components)
 
     @property
     def parts_have_p(self) -> bool:
@@ -159,6 +242,15 @@ class Contents:
     propositions: tuple[PropositionSection, ...]
     digest: str
     not_examined: tuple[Outcome, ...] = field(default=())
+
+    @property
+    def few_controls(self) -> bool:
+        return len(self.examination.controls) <= FEW_CONTROLS
+
+    @property
+    def control_files(self) -> tuple[FileRecord, ...]:
+        """The files of all controls, each once: many recordings stand in one file."""
+        return tuple(dict.fromkeys(file for control in self.examination.controls for file in control.files))
 
     @property
     def exhibits(self) -> tuple[tuple[str, Identity], ...]:
@@ -222,13 +314,22 @@ def _outcome(examination: Examination, outcome: Outcome) -> OutcomeSection:
     components: tuple[Component, ...] = getattr(outcome, "components", ())
     layers = tuple(part for part in components if part.kind == "layer" and part.opportunities > 0)
     relations = examination.relations.get(outcome.examiner)
+    ranking = ranking_of(relations.pair.content, outcome) if relations is not None else None
+    companions: tuple[Companion, ...] = getattr(outcome, "companions", ())
+    held_out = tuple(beside for beside in companions if beside.name.startswith(HELD_OUT)) if ranking else ()
+    drawn = ("suspect", "control") if ranking is not None else ()
     return OutcomeSection(
         outcome=outcome,
         conclusion=conclusion_carried(outcome, examination.conclusions),
         entered=conclusion_entered(outcome, examination.conclusions),
-        line_up=_line_up(examination, outcome, relations) if relations is not None else None,
+        line_up=_line_up(examination, outcome, relations) if relations is not None and ranking is None else None,
         layers=layers if len(layers) > 1 else (),
-        other_components=tuple(part for part in components if len(layers) == 1 or part not in layers),
+        other_components=tuple(
+            part for part in components if (len(layers) == 1 or part not in layers) and part.kind not in drawn
+        ),
+        ranking=ranking,
+        held_out=held_out,
+        beside=tuple(beside for beside in companions if beside not in held_out),
     )
 
 
@@ -263,6 +364,59 @@ def tally(content: Mapping[str, Any], test: str) -> Tally | None:
     except msgspec.ValidationError:
         return None
     return entry if 0 <= entry.count <= entry.opportunities and entry.opportunities > 0 else None
+
+
+def ranking_of(content: Mapping[str, Any], outcome: Outcome) -> Ranking | None:
+    """The line-up that an examiner recorded for a test, or None where there is none that can be read.
+
+    Who was ranked is read off the outcome's components, where the examiner noted it.
+    """
+    found = _recorded_line_up(content, outcome.test)
+    if found is None:
+        return None
+    try:
+        entrants = msgspec.convert(found["entrants"], list[_Entrant])
+        scores = msgspec.convert(found["scores"], list[list[int]])
+        packs = msgspec.convert(found.get("packs", []), list[str])
+        prompts = msgspec.convert(found.get("prompts", 0), int)
+    except msgspec.ValidationError:
+        return None
+    if len(entrants) < 2 or not scores or len(scores[0]) != len(entrants):
+        return None
+    components: tuple[Component, ...] = getattr(outcome, "components", ())
+    shown_only = {part.name for part in components if part.kind == "control" and "not ranked" in part.note}
+    places = [
+        Place(
+            Standing(name=one.name, lineage=one.lineage, lab=one.lab, origin="suspect" if at == 1 else one.origin),
+            score,
+            at == 1 or one.name not in shown_only,
+        )
+        for at, (one, score) in enumerate(zip(entrants, scores[0], strict=True))
+        if at
+    ]
+    # Ties stand before the suspect, as they count.
+    places.sort(key=lambda place: (-place.score, place.role == "suspect"))
+    return Ranking(test=outcome.test, prompts=prompts, packs=tuple(packs), places=tuple(places))
+
+
+class _Entrant(msgspec.Struct, frozen=True):
+    """A model as an examiner recorded it; what else stands there is not read."""
+
+    name: str
+    lineage: str = ""
+    lab: str = ""
+    origin: str = "control"
+
+
+def _recorded_line_up(content: Any, test: str, depth: int = 3) -> Mapping[str, Any] | None:
+    """The part of a relation's content that holds the line-up of a test, wherever the examiner put it."""
+    if not isinstance(content, Mapping) or depth == 0:
+        return None
+    summary = content.get("summary")
+    if "entrants" in content and "scores" in content and isinstance(summary, Mapping) and test in summary:
+        return content
+    parts = (_recorded_line_up(part, test, depth - 1) for part in content.values())
+    return next((part for part in parts if part is not None), None)
 
 
 def _line_up(examination: Examination, outcome: Outcome, relations: Relations) -> LineUp | None:

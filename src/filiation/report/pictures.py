@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from filiation.evidence import Component
 from filiation.report import wording
-from filiation.report.contents import LayerMap, LineUp, LineUpRow, OrderPlot
+from filiation.report.contents import LayerMap, LineUp, LineUpRow, OrderPlot, Place, Ranking
 from filiation.statistics.scale import SCALE, Step, word
 
 WIDTH = 400
@@ -133,6 +133,87 @@ def _tick(value: float) -> str:
 
 def _anchor(index: int, last: int) -> str:
     return "start" if index == 0 else ("end" if index == last else "middle")
+
+
+# ------------------------------------------------------------------------------------------------------------- ranking
+
+
+def ranking(picture: Ranking, identifier: str) -> Markup:
+    """Strip of scores: one dot for each control lineage, the suspect among them; below, the first places by name."""
+    left, right, step = 14.0, 386.0, 34.0
+    lineages = picture.lineages
+    values = [place.value for place in (picture.suspect, *picture.places)]
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+
+    def at(value: float) -> float:
+        return left + (right - left) * (value - low) / span
+
+    columns: dict[int, int] = {}
+    heights = []
+    for place in lineages:
+        column = round(at(place.value) / 7.0)
+        columns[column] = columns.get(column, 0) + 1
+        heights.append((7.0 * column, columns[column] - 1, place))
+    rise = min(7.0, 84.0 / max([1, *columns.values()]))
+    base = 124.0
+    suspect = at(picture.suspect.value)
+    parts = [
+        _text(left, 14, f"{wording.plural(len(lineages), 'control lineage')}, each with its highest score", "tick"),
+        _line(left, base + 6, right, base + 6, "axis"),
+        *(
+            _element(
+                "circle",
+                _element("title", f"{_told(place)}: {wording.score(place.value)}"),
+                cx=min(max(x, left), right),
+                cy=base - rise * level,
+                r=3.2,
+                class_="control",
+            )
+            for x, level, place in heights
+        ),
+        _line(suspect, 34, suspect, base + 6, "suspect rule"),
+        _element("circle", _element("title", "the suspect"), cx=suspect, cy=34, r=6, class_="suspect"),
+        _text(left, base + 22, wording.score(low), "tick"),
+        _text(right, base + 22, wording.score(high), "tick", text_anchor="end"),
+        _text(200, base + 22, "score against the reference", "tick", text_anchor="middle"),
+    ]
+    anchor = "end" if suspect > WIDTH * 0.6 else "start"
+    parts.append(_text(suspect - 10 if anchor == "end" else suspect + 10, 38, "suspect", "label suspect-label",
+                       text_anchor=anchor))  # fmt: skip
+    top = base + 40
+    for index, (number, place) in enumerate(picture.named):
+        parts.append(_place(number, place, at(place.value), left, right, top + step * index))
+    described = "; ".join(
+        f"place {number}: {_told(place)}, {wording.score(place.value)}" for number, place in picture.named
+    )
+    title = f"Line-up: the suspect among the controls by score, {wording.visible(picture.test)}"
+    return _drawing(identifier, title, described, top + step * len(picture.named) + 4, parts)
+
+
+def _place(number: int, place: Place, x: float, left: float, right: float, y: float) -> Markup:
+    label = f"label rail-text {place.role}-label"
+    name = wording.shortened(place.model.name, 26)
+    of_whom = "suspect" if place.role == "suspect" else wording.shortened(place.model.lab or place.model.lineage, 18)
+    beside = "" if place.ranked else " · not ranked"
+    return Markup("").join(
+        [
+            _text(left, y + 14, f"{number}. {name} · {of_whom or 'lineage not declared'}{beside}", label),
+            _text(right, y + 14, wording.score(place.value), "figure rail-text", text_anchor="end"),
+            _line(left, y + 24, right, y + 24, "rail"),
+            _element("circle", cx=x, cy=y + 24, r=6 if place.role == "suspect" else 4.5,
+                     class_=place.role if place.ranked else "left-out"),
+        ]
+    )  # fmt: skip
+
+
+def _told(place: Place) -> str:
+    model = place.model
+    origin = (
+        "the suspect" if place.role == "suspect" else ("from a control pack" if model.origin == "pack" else "control")
+    )
+    known = f"lineage {wording.visible(model.lineage, 60) or 'not declared'}, {wording.visible(model.lab, 60) or 'lab not declared'}"
+    return f"{wording.visible(model.name, 80)} ({known}; {origin})"
 
 
 # ------------------------------------------------------------------------------------------------------------ layer map

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from filiation.evidence import Examination, Finding
+from filiation.evidence import Examination, Finding, Proposition
 from filiation.report import wording
 from filiation.report.contents import Contents, OutcomeSection, contents
 
@@ -23,7 +23,8 @@ COLUMNS = ("test", "k of n", "chance", "p", "LR")
 def report(examination: Examination, *, html_at: str = "") -> RenderableType:
     """The whole report for a `rich` console; `html_at` is where the HTML report lies, if anywhere."""
     told = contents(examination)
-    parts: list[RenderableType] = [_heading(examination), _table(told), *_conclusions(told), *_limits(examination)]
+    parts: list[RenderableType] = [_heading(examination), _table(told), *_conclusions(told), *_line_ups(told)]
+    parts += _limits(examination)
     parts += [Text(), _remark(wording.NOT_THE_POSTERIOR), _remark(f"Record {told.digest}")]
     if html_at:
         parts.append(Text(f"Report: {wording.visible(html_at)}", style="bold", overflow="fold"))
@@ -53,11 +54,14 @@ def row(section: OutcomeSection) -> tuple[str, ...]:
 
 
 def remark(section: OutcomeSection) -> str:
-    """The line below a row: proposition, kind of null, kind of outcome and its reason."""
+    """The line below a row: proposition, kind of null, kind of outcome and its reason; the place where no chance is given."""
     outcome = section.outcome
     proposition = wording.PROPOSITION_TITLES[outcome.proposition]
     kind = wording.KIND_TITLES[section.kind]
-    return f"{proposition}, null {wording.NULL_TITLES[outcome.null]}. {kind}: {wording.visible(outcome.reason)}"
+    told = f"{proposition}, null {wording.NULL_TITLES[outcome.null]}. {kind}: {wording.visible(outcome.reason)}"
+    if section.ranking is None or section.kind == "finding":
+        return told
+    return f"{told} ({wording.standing(section.ranking.above, len(section.ranking.lineages))})"
 
 
 def _heading(examination: Examination) -> Text:
@@ -74,7 +78,11 @@ def _table(told: Contents) -> RenderableType:
     rows = [row(section) for section in sections]
     widths = [max(len(cells[column]) for cells in [COLUMNS, *rows]) for column in range(len(COLUMNS))]
     parts: list[RenderableType] = [Text(), _line(COLUMNS, widths, "bold underline")]
+    before: Proposition | None = None
     for section, cells in zip(sections, rows, strict=True):
+        if section.outcome.proposition is not before:
+            before = section.outcome.proposition
+            parts += [Text(), Text(wording.PROPOSITION_TITLES[before], style="bold")]
         parts.append(_line(cells, widths, "bold" if section.kind == "finding" else "dim"))
         parts.append(Padding(Text(remark(section), style="dim", overflow="fold"), (0, 0, 0, 2)))
     return Group(*parts)
@@ -104,6 +112,38 @@ def _conclusions(told: Contents) -> list[RenderableType]:
                 *([_remark(wording.reading(section.outcome))] if wording.reading(section.outcome) else []),
                 Text(likelihood),
             ]
+    return lines
+
+
+def _line_ups(told: Contents) -> list[RenderableType]:
+    """The first places of every line-up by rank, and the suspect's; the rest stands in the report."""
+    lines: list[RenderableType] = []
+    sections = [section for proposition in told.propositions for section in proposition.outcomes]
+    for section in sections:
+        ranking = section.ranking
+        if ranking is None:
+            continue
+        title = f"Line-up of {wording.visible(ranking.test)}, by score against the reference"
+        lines += [Text(), Text(title, style="bold")]
+        last = 0
+        for number, place in ranking.named:
+            if number > last + 1:
+                lines.append(_remark(f"  … {wording.plural(number - last - 1, 'model')}"))
+            last = number
+            kin = place.model.lab or place.model.lineage or "lineage not declared"
+            whose = "the suspect" if place.role == "suspect" else wording.visible(kin, 30)
+            ranked = "" if place.ranked else ", not ranked"
+            line = f"  {number:>3}. {wording.score(place.value):>7}  {wording.shortened(place.model.name, 40)} ({whose}{ranked})"
+            lines.append(Text(line, style="bold" if place.role == "suspect" else "", overflow="fold"))
+        if last < len(ranking.places):
+            lines.append(_remark(f"  … {wording.plural(len(ranking.places) - last, 'model')}"))
+        caption = wording.line_up(
+            ranking.above, len(ranking.lineages), ranking.prompts, ranking.left_out, ranking.packs
+        )
+        lines.append(_remark(caption))
+        if section.held_out:
+            seen = "; ".join(f"{what}: {share}" for what, share, _ in map(wording.held_out_cells, section.held_out))
+            lines.append(_remark(f"Labs held out: {seen}."))
     return lines
 
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from filiation.evidence import (
     Characteristic,
     Companion,
     Conclusion,
     Effect,
+    Examination,
     Finding,
     Identity,
     Inconclusive,
@@ -82,7 +84,8 @@ NULL_EXPLANATIONS = {
     ),
     Null.POPULATION: (
         "The chance comes from the rank among lineages of known and unrelated history that were examined by the same "
-        "code. It can never be smaller than one in the number of lineages plus one."
+        "code: an opportunity is a lineage, a coincidence is one that stands as high as the suspect. The chance can never be "
+        "smaller than one in the number of lineages plus one, whatever the number of prompts or features."
     ),
     Null.MODEL: (
         "The chance is a bound that was argued and then tested on strangers, with a wide tolerance. Whether the bound "
@@ -117,6 +120,9 @@ CHANCE_LABELS = {
     Null.POPULATION: "chance of each",
     Null.MODEL: "chance of each, at most",
 }
+
+DIFFERENCES = "differences seen"
+"""What is counted where the question is whether a service is the reference model: there, differences speak."""
 
 KIND_TITLES = {"finding": "finding", "inconclusive": "inconclusive", "not_examined": "not examined"}
 
@@ -208,6 +214,61 @@ def chance_of_each(finding: Finding) -> str:
     return "by rank" if finding.null is Null.POPULATION else chance(finding.chance)
 
 
+def score(value: float) -> str:
+    """A score of a line-up: '3.21', '-0.75'. It has no unit but its place."""
+    return f"{value + 0.0:.2f}"
+
+
+def standing(above: int, lineages: int) -> str:
+    """Where the suspect stands, without a chance: '4 of 37 control lineages score at least as high as the suspect'."""
+    if lineages == 0:
+        return "no control lineage stands in the line-up"
+    verb = "scores" if above == 1 else "score"
+    return f"{whole(above)} of {plural(lineages, 'control lineage')} {verb} at least as high as the suspect"
+
+
+def line_up(above: int, lineages: int, prompts: int, left_out: int, packs: Sequence[str]) -> str:
+    """The caption of a line-up by rank."""
+    told = f"{ended(standing(above, lineages))} Compared over {plural(prompts, 'prompt')} by the same code."
+    if left_out:
+        told += f" {plural(left_out, 'control')} shown and not ranked: related to one of the two, by declaration."
+    return f"{told} {packs_cited(packs)}".strip()
+
+
+def packs_cited(packs: Sequence[str]) -> str:
+    """The control packs that took part, with version and digest; empty where none did."""
+    if not packs:
+        return ""
+    return f"Control {'pack' if len(packs) == 1 else 'packs'}: {'; '.join(visible(pack, 120) for pack in packs)}."
+
+
+def held_out_cells(beside: Companion) -> tuple[str, str, str]:
+    """A companion of the held-out calibration as cells: what was promised, what was seen, the interval."""
+    what = visible(beside.name).partition(", ")[2] or visible(beside.name)
+    return what, visible(beside.value), visible(beside.note)
+
+
+HELD_OUT_CAPTION = (
+    "Do ranks keep their promise here? Every unrelated pair of controls, ranked with the labs of both held out. A promise is "
+    "broken where the whole interval lies above it."
+)
+
+
+def told_from(examination: Examination) -> str:
+    """What was examined: files, recorded answers, or both."""
+    formats = {examination.reference.format, examination.suspect.format}
+    if formats == {"transcript"}:
+        return "recorded answers"
+    return "files and recorded answers" if "transcript" in formats else "their files"
+
+
+def count_label(outcome: Finding) -> str:
+    """What the count of a finding is called."""
+    if outcome.proposition is Proposition.SERVICE and outcome.null is Null.MODEL:
+        return DIFFERENCES
+    return COUNT_LABELS[outcome.null]
+
+
 def share(count: int, opportunities: int) -> str:
     """A share in decimals, for instance '0.498'; '1' and '0' only when exactly so."""
     if opportunities == 0 or count in (0, opportunities):
@@ -278,6 +339,12 @@ def _tail(finding: Finding) -> str:
 
 
 def _by_model(finding: Finding) -> str:
+    if finding.proposition is Proposition.SERVICE:
+        return (
+            f"In {plural(finding.opportunities, 'opportunity', 'opportunities')} we saw {plural(finding.count, 'difference')}. "
+            "Were the reference model answering under another runtime, each had a chance of at most "
+            f"{chance(finding.chance)}, whatever the others did. {_tail(finding)}"
+        )
     return (
         f"{_seen(finding)} Without copying, each had a chance of at most {chance(finding.chance)}, "
         f"whatever the others did. {_tail(finding)}"
@@ -320,9 +387,21 @@ def reading(outcome: Outcome) -> str:
     if not isinstance(outcome, Finding):
         return ""
     remarks = []
-    if outcome.log10_p > math.log10(0.05):
+    if outcome.proposition is Proposition.SERVICE:
+        remarks.append(
+            "Here a small chance speaks against the two being one model; a large one never says that they are one."
+        )
+    elif outcome.log10_p > math.log10(0.05):
         remarks.append(
             "Independent models bring as many as this often: what the test could have seen is under 'power'."
+        )
+    if (
+        outcome.null is Null.POPULATION
+        and outcome.log10_p > math.log10((outcome.count + 1) / (outcome.opportunities + 1)) + 0.002
+    ):
+        remarks.append(
+            "The place alone would give a smaller figure; it was raised to what unrelated controls did when their labs were "
+            "held out."
         )
     if outcome.characteristic is Characteristic.CLASS:
         remarks.append("A class characteristic narrows a family down; it can never identify a model by itself.")
@@ -352,8 +431,13 @@ def likelihood_sentence(conclusion: Conclusion, relation: str) -> str:
 
 
 def _ratio_sentence(log10_ratio: float, relation: str, alternative: str) -> str:
-    if ratio(log10_ratio) == "1":
+    if log10_ratio == 0:
         return f"The outcome is as probable under ‘{relation}’ as under ‘{alternative}’."
+    if "1" in (ratio(log10_ratio), ratio(-log10_ratio)):
+        return (
+            f"The likelihood ratio is {_decimal(10.0**log10_ratio, 2, upwards=False)}: the outcome is nearly as probable under "
+            f"‘{relation}’ as under ‘{alternative}’."
+        )
     if log10_ratio > 0:
         return f"The outcome is {ratio(log10_ratio)} times as probable under ‘{relation}’ as under ‘{alternative}’."
     return (
@@ -408,6 +492,18 @@ def control_lineages(lineages: Lineages) -> str:
     return f"{whole(len(lineages.controls))}: {', '.join(visible(name, 80) for name in lineages.controls)}"
 
 
+def power_of_rank(finding: Finding) -> str:
+    """The place that a suspect had to take to count as found."""
+    threshold, controls = finding.power.threshold_log10_p, finding.opportunities
+    if finding.resolution_log10_p > threshold + 1e-9:
+        return f"No place in this line-up reaches p = {probability(threshold)}, from which on the relation counts as found."
+    passed = math.ceil(finding.power.detectable_share * controls - 1e-6)
+    return (
+        f"To count as found (p = {probability(threshold)}) the suspect had to stand above at least {whole(passed)} of the "
+        f"{plural(controls, 'control lineage')}."
+    )
+
+
 def power(power: Power) -> str:
     """What the design could have found."""
     return (
@@ -442,6 +538,17 @@ def effect(seen: Effect) -> str:
 
 def resolution(finding: Finding) -> str:
     """The smallest p that the design could have reached."""
+    if finding.null is Null.POPULATION:
+        told = (
+            f"With {plural(finding.opportunities, 'control lineage')} p cannot be smaller than 1 in "
+            f"{whole(finding.opportunities + 1)}, whatever was asked or compared."
+        )
+        if finding.resolution_log10_p > -math.log10(finding.opportunities + 1) + 0.002:
+            told += (
+                f" In this line-up it cannot be smaller than {probability(finding.resolution_log10_p)}: unrelated controls "
+                "stand first more often than that."
+            )
+        return told
     return f"This design could not have reached less than p = {probability(finding.resolution_log10_p)}."
 
 

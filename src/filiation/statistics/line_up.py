@@ -28,6 +28,12 @@ from numpy.typing import NDArray
 
 from filiation.evidence import Record
 
+SCALE = 10_000
+"""Scores are recorded as integers, in ten-thousandths."""
+
+HELD_OUT = "held-out labs"
+"""How companions of the held-out calibration are named; reports make one table of them."""
+
 LEVELS = (0.05, 0.01, 0.001)
 RESAMPLES = 1000
 
