@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from filiation.errors import UsageError
 from filiation.sources.probes import (
     Probe,
+    answer_recorded,
     answers_to,
     card,
     cards,
@@ -189,6 +190,11 @@ def test_answers_read_off_replies(reply: str, answer: str | None) -> None:
 def test_a_comma_parts_a_list_and_groups_a_number() -> None:
     assert stated_answer("Answer: 36,120") == "36120"
     assert stated_answer("Answer: 36,120", gold="35, 119") == "36, 120"
+
+
+def test_only_replies_to_problems_have_an_answer() -> None:
+    assert answer_recorded("problems:0-3", "So it is.\nAnswer: 1,7,5", "1, 7, 4") == "1, 7, 5"
+    assert answer_recorded("open:how-01", "Answer: none", None) is None
 
 
 @given(st.text(max_size=40))

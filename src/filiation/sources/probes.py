@@ -253,6 +253,11 @@ def stated_answer(text: str, gold: str | None = None) -> str | None:
     return normal_answer(inside.group(1) if inside else found, parts=", " in (gold or "")) or None
 
 
+def answer_recorded(item: str, text: str, gold: str | None) -> str | None:
+    """What belongs into a transcript's column `answer`: the stated answer to a probe of `problems`, None for all else."""
+    return stated_answer(text, gold) if item.startswith("problems:") else None
+
+
 def normal_answer(answer: str, *, parts: bool = False) -> str:
     """One form for one answer: NFC, wrappings and the full stop gone, ', ' between parts, no thousands separators.
 
