@@ -1,12 +1,18 @@
 """Sample examinations, made up: no real models were compared. They are self-consistent, so that reports can be tested
-and looked at: every p-value is the exact tail of the counts beside it, every count is the sum of its layers.
+and looked at: every p-value is the exact tail of the counts beside it, or the rank in the line-up, every count is the sum of its layers.
 """
 
 from __future__ import annotations
 
 import math
 import random
+from functools import cache
 
+import msgspec
+import numpy as np
+
+from filiation import evidence
+from filiation.conclusions import conclude
 from filiation.evidence import (
     SCHEMA_VERSION,
     Cap,
@@ -36,7 +42,9 @@ from filiation.evidence import (
     digest,
     round_against_accuser,
 )
+from filiation.examiners.line_up import Demands, Entrant, judge_line_up, line_up_content
 from filiation.statistics.coincidences import log10_upper_tail
+from filiation.statistics.register import Calibration, RegisterEntry, StrangerCount
 from filiation.statistics.scale import word
 
 LAYERS, UNITS = 12, 256
@@ -294,3 +302,88 @@ def bare() -> Examination:
 def hostile() -> Examination:
     """A sample whose suspect and controls carry names that attack a report."""
     return examination(suspect=HOSTILE, controls=(HOSTILE + "2", "x" * 300))
+
+
+# ------------------------------------------------------------------------------------------------------------- line-ups
+
+KINSHIP = evidence.Test(
+    id="text_kinship.rare-phrases", proposition=Proposition.OUTPUTS, alternative="answers of its own",
+    relation_class="common origin of the answers", characteristic=Characteristic.INDIVIDUAL, null=Null.POPULATION,
+)  # fmt: skip
+REFUSING = evidence.Test(
+    id="guardrails.wording", proposition=Proposition.GUARDRAILS, alternative="refusals of its own",
+    relation_class="common origin of the refusals", characteristic=Characteristic.INDIVIDUAL, null=Null.POPULATION,
+)  # fmt: skip
+PACK = "made_up 1 (0123456789ab)"
+
+
+@cache
+def recorded_answers(score: float = 9.0, lineages: int = 70, name: str = "model") -> Examination:
+    """A made-up comparison of recorded answers: one finding, one outcome without a register, one of a service.
+
+    Two models of each of `lineages` control lineages, every fourth of them given, all others from a pack; the scores are
+    drawn at random, and the suspect's is `score`.
+    """
+    entrants = [
+        Entrant(name="the reference", lineage="r", lab="R", origin="reference"),
+        Entrant(name="the suspect", lineage="", lab="", origin="suspect"),
+        Entrant(name="its cousin", lineage="r", lab="elsewhere", origin="control"),
+        *(
+            Entrant(name=f"{name} {n}-{m}", lineage=f"lineage {n}", lab=f"lab {n % 24}",
+                    origin="control" if n % 4 == 0 else "pack")
+            for n in range(lineages) for m in range(2)
+        ),
+    ]  # fmt: skip
+    rng = np.random.default_rng(1)
+    relations, outcomes = {}, []
+    for test in (KINSHIP, REFUSING):
+        scores = rng.normal(size=(len(entrants), len(entrants)))
+        scores[0, 1] = score
+        content = line_up_content(entrants, scores, prompts=200, packs=[PACK], seed=7, test=test.id)
+        examiner = test.id.split(".")[0]
+        pair = Relation(examiner=examiner, examiner_version="1", first="the reference", second="the suspect", seed=7,
+                        content=content if test is KINSHIP else {"tests": {test.id: content}, "summary": {}})  # fmt: skip
+        relations[examiner] = Relations(pair=pair)
+        outcomes.append(
+            judge_line_up(
+                test, Relations(pair=msgspec.structs.replace(pair, content=content)),
+                Calibration(examiner=examiner, entries=(_entry(test),) if test is KINSHIP else ()),
+                examiner_version="1", demands=Demands(prompts=50, lineages=19, labs=10, controls=30),
+                effect=Effect(name="score in spreads of pairs", value=score, low=score - 1, high=score + 1),
+                assumptions=("without a common origin the suspect is exchangeable with a model of each control lineage",),
+                limitations=("texts show a common origin, not how it came about",),
+                companions=(Companion(null=Null.POPULATION, name="looks", value="one, after 200 prompts"),),
+            )
+        )  # fmt: skip
+    outcomes.append(
+        finding("service.answers", Proposition.SERVICE, Null.MODEL, 31, 60, 0.1, alternative="the reference model",
+                relation_class="another service than the reference model")
+    )  # fmt: skip
+    controls = [entrant for entrant in entrants[2:] if entrant.origin == "control"]
+    return Examination(
+        schema_version=SCHEMA_VERSION,
+        reference=_answers_of("the reference", "r"),
+        suspect=_answers_of("the suspect", ""),
+        controls=tuple(_answers_of(entrant.name, entrant.lineage) for entrant in controls),
+        software=Software(name="filiation", version="0.2.0", python="3.11.7", libraries={"numpy": "2.0"}),
+        seed=7,
+        observations=(),
+        relations=relations,
+        outcomes=tuple(outcomes),
+        conclusions=conclude(outcomes),
+    )
+
+
+def _answers_of(name: str, lineage: str) -> Identity:
+    file = FileRecord(name="answers.parquet", size=4_000_000, sha256=digest("answers"), basis="read")
+    return Identity(name=name, format="transcript", lineage_id=lineage, lineage_basis="declared" if lineage else "unknown",
+                    files=(file,), content_id=digest(name), bytes_total=file.size, bytes_read=file.size, coverage=1.0)  # fmt: skip
+
+
+def _entry(test: evidence.Test) -> RegisterEntry:
+    return RegisterEntry(
+        test=test.id, null=Null.POPULATION, formula_version="1", chance=None, detection_log10_p=-1.30103, validated_for=(),
+        strangers=(StrangerCount(kind="strangers", lineages=60, exceeding=2, tests=900, largest_share=0.03),),
+        relatives=(RelationPower(relation="fine-tune", detected=9, lineages=10),),
+        calibrated_on="made up", date="2026-11-21", tried=(), made_by="hand",
+    )  # fmt: skip

@@ -26,7 +26,45 @@ def test_every_outcome_is_told_exactly_once():
 
 
 def test_propositions_come_in_their_fixed_order():
-    assert [part.proposition for part in contents(sample.examination()).propositions] == list(Proposition)
+    told = [
+        [part.proposition for part in contents(examination).propositions]
+        for examination in (sample.examination(), sample.recorded_answers())
+    ]
+    assert told == [list(Proposition)[:3], list(Proposition)[3:]]
+
+
+def test_a_line_up_is_read_wherever_its_examiner_put_it():
+    outputs, guardrails, service = contents(sample.recorded_answers(score=1.5)).propositions
+    for part in (outputs, guardrails):
+        ranking = part.outcomes[0].ranking
+        assert ranking.packs == (sample.PACK,)
+        assert (len(ranking.places), len(ranking.lineages), ranking.left_out) == (142, 70, 1)
+        assert [place.score for place in ranking.places] == sorted((p.score for p in ranking.places), reverse=True)
+        assert ranking.places[[place.role for place in ranking.places].index("suspect")] == ranking.suspect
+        assert part.outcomes[0].line_up is None
+        assert not [c for c in part.outcomes[0].other_components if c.kind in ("suspect", "control")]
+    finding = outputs.outcomes[0].outcome
+    assert outputs.outcomes[0].ranking.above == finding.count > 0
+    assert [len(outputs.outcomes[0].held_out), len(outputs.outcomes[0].beside)] == [4, 1]
+    assert service.outcomes[0].ranking is None
+
+
+def test_the_places_named_are_the_first_and_the_suspects():
+    ranking = contents(sample.recorded_answers(score=-9.0)).propositions[0].outcomes[0].ranking
+    numbers = [number for number, _ in ranking.named]
+    assert numbers == [*range(1, report_contents.MOST_PLACES + 1), 142]
+    assert ranking.named[-1][1].role == "suspect"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"entrants": 3}, {"entrants": []}, {"scores": [[1]]}, {"scores": [["a"] * 143]}, {"scores": []}, {"packs": 3},
+     {"summary": {}}, {"entrants": [{"name": 1}] * 143}],
+)  # fmt: skip
+def test_a_line_up_that_is_not_what_it_should_be_is_left_out(broken):
+    examination = with_pair_content(sample.recorded_answers(), "text_kinship", **broken)
+    assert contents(examination).propositions[0].outcomes[0].ranking is None
+    assert html(examination)
 
 
 def test_every_conclusion_with_a_ratio_is_carried_by_exactly_one_finding():

@@ -20,6 +20,10 @@ SAMPLES = {
     "no controls": sample.examination(controls=()),
     "hostile": sample.hostile(),
     "nothing examined": sample.bare(),
+    "recorded answers": sample.recorded_answers(),
+    "recorded answers, nothing found": sample.recorded_answers(score=-0.3),
+    "recorded answers, few": sample.recorded_answers(lineages=12),
+    "recorded answers, hostile": sample.recorded_answers(name=sample.HOSTILE),
 }
 
 
@@ -103,8 +107,9 @@ def test_related_sample_has_every_kind_of_picture():
         assert any(title.startswith(start) for title in titles), start
 
 
-def test_hostile_names_are_shown_as_text():
-    rendered = html(SAMPLES["hostile"]) + notebook_html(SAMPLES["hostile"])
+@pytest.mark.parametrize("hostile", ["hostile", "recorded answers, hostile"])
+def test_hostile_names_are_shown_as_text(hostile):
+    rendered = html(SAMPLES[hostile]) + notebook_html(SAMPLES[hostile])
     assert "<script" not in rendered
     assert "\x1b" not in rendered
     assert "\u202e" not in rendered
@@ -112,15 +117,16 @@ def test_hostile_names_are_shown_as_text():
     assert "&lt;script&gt;" in rendered
 
 
-def test_no_coordinate_leaves_its_picture():
-    rendered = html(SAMPLES["unrelated"])
+@pytest.mark.parametrize("name", ["unrelated", "recorded answers", "recorded answers, few"])
+def test_no_coordinate_leaves_its_picture(name):
+    rendered = html(SAMPLES[name])
     assert "nan" not in re.sub(r">[^<]*<", "><", rendered).lower().split()
     for box in re.findall(r'viewBox="0 0 400 ([\d.]+)"', rendered):
         assert 40 < float(box) < 800
     assert not re.search(r' (?:x|y|cx|cy|x1|x2|y1|y2|width|height)="-', rendered)
 
 
-@pytest.mark.parametrize("name", ["related", "unrelated"])
+@pytest.mark.parametrize("name", ["related", "unrelated", "recorded answers", "recorded answers, nothing found"])
 def test_every_figure_of_the_record_is_told(name):
     examination = SAMPLES[name]
     text = re.sub(r"\s+", " ", Page(html(examination)).text)
@@ -165,3 +171,27 @@ def test_many_parts_are_folded_but_all_there():
     assert page.unbalanced == []
     assert sum(tag == "details" for tag, _ in page.elements) == 1
     assert all(f"feature {n}" in page.text for n in range(40))
+
+
+def test_a_line_up_is_drawn_told_and_folded():
+    rendered = html(SAMPLES["recorded answers"])
+    text = re.sub(r"\s+", " ", Page(rendered).text)
+    assert rendered.count("Line-up: the suspect among the controls by score") == 2
+    assert "142 models in the line-up" in text
+    assert all(f"model {n}-1" in text for n in range(70))
+    assert "p cannot be smaller than 1 in 71" in text
+    assert sample.PACK in text
+    assert "Do ranks keep their promise here?" in text
+    assert "above every lineage, promised 0.0" in text
+    assert "0 of 0" not in text
+    assert "37 controls, from 1 file" in text
+    assert "Told from recorded answers" in text
+    assert len(rendered) < 400_000
+
+
+def test_propositions_are_the_groups_of_the_front_page():
+    page = Page(html(SAMPLES["recorded answers"]))
+    groups = [attributes for tag, attributes in page.elements if attributes.get("scope") == "rowgroup"]
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    assert len(groups) == 3
+    assert links == ["#outputs", "#guardrails", "#service"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -49,3 +50,32 @@ def test_hostile_names_are_printed_as_text():
 def test_nothing_examined_is_told_with_its_reason():
     text = printed(sample.bare())
     assert "not examined: the suspect's tokenizer is a byte-pair encoding" in " ".join(text.split())
+
+
+def test_a_large_line_up_does_not_flood_the_terminal():
+    """The first ten places, the suspect's, and no more than that of 142 models in each of two line-ups."""
+    lines = printed(sample.recorded_answers(score=0.5)).splitlines()
+    assert len(lines) < 130
+    text = "\n".join(lines)
+    assert text.count("(the suspect)") == 2
+    assert 20 <= sum(bool(re.match(r"\s+\d+\.\s", line)) for line in lines) <= 22
+    flat = " ".join(text.split())
+    assert "not ranked" in flat
+    assert sample.PACK in flat
+    assert "Labs held out: p <= 0.05: 0.0" in flat
+
+
+def test_an_inconclusive_line_up_shows_its_statistic():
+    text = " ".join(printed(sample.recorded_answers()).split())
+    assert "inconclusive: not validated" in text
+    assert "0 of 70 control lineages score at least as high as the suspect" in text
+
+
+def test_outcomes_stand_below_their_proposition():
+    lines = printed(sample.recorded_answers()).splitlines()
+    places = [lines.index(title) for title in ("Outputs", "Guardrails", "Service")]
+    tests = [
+        next(at for at, line in enumerate(lines) if line.startswith(test))
+        for test in (sample.KINSHIP.id, sample.REFUSING.id, "service.answers")
+    ]
+    assert sorted([*places, *tests]) == [at for pair in zip(places, tests, strict=True) for at in pair]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,9 +62,11 @@ def test_no_template_says_what_may_not_be_said(file):
     assert not wording.forbidden_words((REPORT / "templates" / file).read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("related", [True, False])
-def test_no_report_of_a_sample_says_what_may_not_be_said(related):
-    examination = sample.examination(related)
+@pytest.mark.parametrize(
+    "examination",
+    [sample.examination(True), sample.examination(False), sample.recorded_answers(), sample.recorded_answers(-1.0)],
+)
+def test_no_report_of_a_sample_says_what_may_not_be_said(examination):
     for rendered in (html(examination), notebook_html(examination)):
         assert not wording.forbidden_words(re.sub(r"<style>.*?</style>|<[^>]*>", " ", rendered, flags=re.DOTALL))
 
@@ -93,6 +97,49 @@ def test_sentence_by_construction_names_the_key():
     keyed = sample.finding("keyed.test", Proposition.WEIGHTS, Null.CONSTRUCTION, 30, 50, 1 / 16)
     assert "committed before" in wording.sentence(keyed)
     assert "exactly 0.0625" in wording.sentence(keyed)
+
+
+def test_of_a_service_differences_are_counted_and_no_identity_is_told():
+    outcome = sample.recorded_answers().outcomes[2]
+    told = wording.sentence(outcome)
+    assert told.startswith(
+        "In 60 opportunities we saw 31 differences. Were the reference model answering under another runtime, each had a "
+        "chance of at most 0.1"
+    )
+    assert "never says that they are one" in wording.reading(outcome)
+    assert wording.count_label(outcome) == wording.DIFFERENCES
+
+
+def test_the_smallest_p_of_a_line_up_is_told_with_its_lineages():
+    ranked = sample.recorded_answers().outcomes[0]
+    assert "With 70 control lineages p cannot be smaller than 1 in 71, whatever was asked" in wording.resolution(ranked)
+    raised = msgspec.structs.replace(ranked, resolution_log10_p=-1.3, log10_p=-1.3)
+    assert "cannot be smaller than 0.051: unrelated controls stand first more often" in wording.resolution(raised)
+    assert "raised to what unrelated controls did" in wording.reading(raised)
+    assert "raised" not in wording.reading(msgspec.structs.replace(ranked, log10_p=math.log10(1 / 71)))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "resolution", "told"),
+    [
+        (-1.30103, -1.851, "had to stand above at least 68 of the 70 control lineages"),
+        (-3.0, -1.851, "No place in this line-up"),
+    ],
+)
+def test_power_of_a_rank_is_a_place(threshold, resolution, told):
+    ranked = sample.recorded_answers().outcomes[0]
+    power = type(ranked.power)(threshold_log10_p=threshold, detectable_share=68 / 70)
+    assert told in wording.power_of_rank(
+        msgspec.structs.replace(ranked, power=power, resolution_log10_p=resolution, log10_p=resolution)
+    )
+
+
+@pytest.mark.parametrize("log10_ratio", [-0.04, -0.001, 0.001, 0.04])
+def test_a_ratio_near_one_is_not_told_as_one_times(log10_ratio):
+    told = wording.likelihood_sentence(conclusion(log10_ratio), "a relation")
+    assert "1 times" not in told
+    assert "nearly as probable" in told
+    assert re.search(r"ratio is (0\.\d+|1)", told)
 
 
 def test_every_null_and_proposition_has_its_words():
