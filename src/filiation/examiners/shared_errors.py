@@ -18,10 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 import numpy as np
+import polars as pl
 
 from filiation.errors import MalformedSource, UsageError
 from filiation.evidence import (
@@ -132,6 +134,11 @@ OPPORTUNITIES = 20
 
 ANSWERED = 0.5
 
+NO_GOLD = (
+    "no right answer ('gold') is recorded for what both models were asked: an error shows only where it is known what is right; "
+    "import the answers again with the benchmark's right answers"
+)
+
 
 # ------------------------------------------------------------------------------------------------------------- observe
 
@@ -161,6 +168,8 @@ def line_up(
     """
     settings = {**PARAMETERS, **reference.parameters}
     _check_looks(str(settings["looks"]))
+    if not any(_frame(subject)["gold"].is_not_null().any() for subject in (reference, suspect, *controls)):
+        return Absent(reason=NO_GOLD)
     asked = packs("answers", str(settings["packs"]))
     known = [pack for pack in asked if pack.card.feature_version == shared_errors.VERSION]
     shelf = Shelf(tuple(known), tuple(_unpacked(pack) for pack in known))
@@ -260,10 +269,8 @@ class Shelf:
 
 def answers_of(subject: Subject) -> Answered:
     """The first sample of every prompt: more samples would give more chances to coincide."""
-    transcript = subject.source.transcript()
-    assert isinstance(transcript, Transcript)
-    rows = transcript.frame.unique("prompt_id", keep="first", maintain_order=True)
-    named = {item: prompt_id(item) for item in rows["item"].unique() if item}
+    rows = _frame(subject).unique("prompt_id", keep="first", maintain_order=True)
+    named = {item: _id_of(item) for item in rows["item"].unique() if item}
     by_id: dict[str, Stated] = {}
     ids = []
     for prompt, item, answer, gold, options, text in rows.select(
@@ -275,6 +282,17 @@ def answers_of(subject: Subject) -> Answered:
             by_id.setdefault(name, stated)
         ids.append(names)
     return Answered(by_id, tuple(ids))
+
+
+def _frame(subject: Subject) -> pl.DataFrame:
+    transcript = subject.source.transcript()
+    assert isinstance(transcript, Transcript)
+    return transcript.frame
+
+
+@lru_cache(maxsize=100_000)
+def _id_of(item: str) -> str:
+    return prompt_id(item)
 
 
 def common_items(answered: Sequence[Answered], shelf: Shelf) -> tuple[Item, ...]:
@@ -297,6 +315,7 @@ def common_items(answered: Sequence[Answered], shelf: Shelf) -> tuple[Item, ...]
     return tuple(found[name] for name in sorted(found))
 
 
+@lru_cache(maxsize=100_000)
 def _gold(gold: str, options: int) -> str:
     """The right answer in the form in which it is compared; '' where it is none."""
     if not options:
@@ -310,10 +329,7 @@ def lacking(answered: Sequence[Answered], items: Sequence[Item], of_kind: Sequen
     if not items:
         return "the two models answered no prompt in common"
     if not any(item.gold for item in items):
-        return (
-            "no right answer ('gold') is recorded for what both models were asked: an error shows only where it is known what is "
-            "right; import the answers again with the benchmark's right answers"
-        )
+        return NO_GOLD
     if not of_kind:
         return (
             "no multiple choice is among the questions with a right answer (the number of options is recorded for none)"

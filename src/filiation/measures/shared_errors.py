@@ -45,8 +45,8 @@ FEWEST_MODELS = 8
 
 MOST_OPTIONS = 26
 
-ROUNDS = 50
-"""Rounds of medians; changes are below 1e-6 after 30 on the recorded benchmarks."""
+ROUNDS, SETTLED = 300, 1e-6
+"""Most rounds of medians, and the median at which a row counts as settled."""
 
 BLOCK = 2048
 
@@ -241,7 +241,7 @@ def position_preferences(codes: Codes) -> Matrix:
     erred = wrong.sum(axis=0)
     compared = wrong & (erred > 1)
     preference = np.zeros((len(codes), MOST_OPTIONS))
-    for option in range(MOST_OPTIONS):
+    for option in range(min(MOST_OPTIONS, int(codes.max()) - WRONG + 1)):
         chosen = codes == WRONG + option
         others = (chosen.sum(axis=0) - chosen) / np.maximum(erred - 1, 1)
         preference[:, option] = np.where(compared, chosen - others, 0.0).sum(axis=1)
@@ -256,6 +256,8 @@ def without_model_effects(matrix: Matrix) -> Matrix:
     rest = matrix.copy()
     for _ in range(ROUNDS):
         half = np.median(rest[off].reshape(size, size - 1), axis=1) / 2
+        if np.abs(half).max() < SETTLED:
+            break
         rest -= half[:, None] + half[None, :]
     np.fill_diagonal(rest, 0.0)
     return rest
