@@ -170,6 +170,21 @@ def test_diff_marks_the_shared_passage(table, capsys):
     assert longest["passages"][0]["text"].casefold() == SHARED
 
 
+def test_diff_of_answers_without_texts_or_without_common_prompts_says_so(tmp_path, capsys):
+    rows = [
+        {"model": "a", "item": "1", "said": "x"},
+        {"model": "b", "item": "1", "said": "x"},
+        {"model": "c", "item": "2", "said": "x"},
+    ]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    target = tmp_path / "answers.parquet"
+    assert run("import", tmp_path / "t.jsonl", "--answer-column", "said", "-o", target) == 0
+    assert run("diff", f"{target}#a", f"{target}#b") == 2
+    assert "no texts were recorded" in capsys.readouterr().err
+    assert run("diff", f"{target}#a", f"{target}#c") == 2
+    assert "answered no prompt both" in capsys.readouterr().err
+
+
 class _Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()

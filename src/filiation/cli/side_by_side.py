@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from filiation.errors import UsageError
 from filiation.measures.passages import Passage, covered, shared_passages, words_of
 from filiation.report.wording import plural, visible, whole
 
@@ -48,11 +49,27 @@ class SideBySide:
 
 
 def compared(first: Transcript, second: Transcript, words: int, progress: Callable[[str, float], None]) -> SideBySide:
-    """Every answer of both to the same prompt and sample, ordered by the longest passage, then by prompt."""
+    """Every answer of both to the same prompt and sample, ordered by the longest passage, then by prompt.
+
+    Raises UsageError where there is nothing to compare.
+    """
+    import polars as pl
+
     columns = ["prompt_id", "sample", "text"]
     both = first.frame.select("item", "prompt", *columns).join(
         second.frame.select(columns), on=["prompt_id", "sample"], suffix="_second"
     )
+    if not both.height:
+        raise UsageError(
+            f"{first.model} and {second.model} answered no prompt both",
+            advice="were their prompts recorded in the same form? See --prompts-by of 'filiation transcripts import'",
+        )
+    both = both.filter((pl.col("text") != "") & (pl.col("text_second") != ""))
+    if not both.height:
+        raise UsageError(
+            f"no texts were recorded of what {first.model} and {second.model} both answered",
+            advice="stated answers alone are compared by 'filiation compare'",
+        )
     pairs = []
     for number, row in enumerate(both.iter_rows(named=True)):
         if number % 20 == 0:

@@ -42,7 +42,7 @@ def sample(
     from inspect_ai.model import ModelOutput
     from inspect_ai.scorer import Score
 
-    scores = {"match": Score(value="C", answer=answer)} if answer is not None else {}
+    scores = {"match": Score(value="C" if target in text else "I", answer=answer)} if answer is not None else {}
     output = ModelOutput.from_content("org/model-1", text, stop_reason=more.pop("stop_reason", "stop"))
     return EvalSample(id=name, epoch=epoch, input=given, target=target, output=output, scores=scores, **more)
 
@@ -54,7 +54,7 @@ def test_epochs_are_samples_and_the_scorer_extracts_the_answer(tmp_path, name):
         tmp_path,
         name,
         [
-            sample("q1", "Capital of France?", "It is Paris.", answer="Paris"),
+            sample("q1", "Capital of France?", "It is Paris.", answer="It is Paris."),
             sample("q1", "Capital of France?", "Lyon", epoch=2, answer="Lyon", stop_reason="max_tokens"),
         ],
     )

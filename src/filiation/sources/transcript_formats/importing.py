@@ -156,8 +156,13 @@ def _read(
         groups = [files] if name == "openai-batch" else [{digest: path} for digest, path in files.items()]
         for group in groups:
             first = next(iter(group.values()))
-            progress(f"reading {first.name}", 0.7 * done / total)
-            made, bad = _of_group(name, group, reading, folder, skipped, progress)
+            share = 0.7 * done / total
+
+            def tell(what: str, _share: float, share: float = share) -> None:
+                progress(what, share)
+
+            tell(f"reading {first.name}", share)
+            made, bad = _of_group(name, group, reading, folder, skipped, tell)
             damaged += bad
             counts = _counts(made)
             if not sum(counts.values()):
@@ -217,6 +222,7 @@ def _of_group(
             yield made
 
     for number, batch in enumerate(_batches(rows())):
+        progress(f"reading {path.name}, after {number * BATCH_ROWS:,} answers", 0.0)
         part = folder / f"{digest[:16]}-{number:05}.parquet"
         try:
             frame_of(batch).write_parquet(part, compression="lz4")

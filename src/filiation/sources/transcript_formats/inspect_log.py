@@ -173,10 +173,14 @@ def _positions(letters: Any, options: Sequence[str]) -> str | None:
 
 
 def _answer(sample: Any, options: Sequence[str]) -> str | None:
-    stated = next((score.answer for score in (sample.scores or {}).values() if score.answer is not None), None)
-    if stated is None:
+    """What the first scorer extracted; where it scored it as right, the target, so that equal answers are equal strings."""
+    score = next((score for score in (sample.scores or {}).values() if score.answer is not None), None)
+    if score is None:
         return None
-    return _positions(stated, options) if options else str(stated).strip() or None
+    if options:
+        return _positions(score.answer, options)
+    right = score.value == "C" or (score.value == 1 and len(sample.scores) == 1)
+    return (_gold(sample.target, options) if right else None) or str(score.answer).strip() or None
 
 
 def _gold(target: Any, options: Sequence[str]) -> str | None:
