@@ -2,7 +2,7 @@
 
     python -m studies.text_kinship            print every table
     python -m studies.text_kinship --write    and write the control pack, the register entry and the results
-    python -m studies.text_kinship --check    and fail where a figure falls short of what issue 3 asks
+    python -m studies.text_kinship --check    and fail where a figure falls short of what was asked beforehand
 
 The recorded answers are those of `studies.alpaca_eval`: 139 models, 502 prompts. The unit is always the pair of models; intervals
 resample labs, and a pair weighs as often as both its labs were drawn (Owen 2007).
@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata, spearmanr
 
-from filiation.evidence import Null, RelationPower
+from filiation.evidence import Finding, Null, Relation, RelationPower, Relations
 from filiation.examiners import text_kinship as examiner
+from filiation.examiners.line_up import Entrant, line_up_content
 from filiation.measures import text_features, text_kinship
 from filiation.measures.text_features import Features
 from filiation.measures.text_kinship import Answers, Pairs
@@ -53,7 +54,7 @@ RESAMPLES = 1000
 DETECTION_P = 0.05
 CLAIMED = ("same model", "fine-tune", "version")
 ASKED = {"fine-tune": 0.99, "version": 0.995, "same model": 0.999}
-"""Issue 3, at 50 prompts."""
+"""Asked for beforehand, at 50 prompts."""
 CHANNELS = (*text_kinship.SIMILARITIES, "word-3 by cosine")
 VARIANTS: dict[str, dict[str, float]] = {
     "five channels, equal weights (kept)": dict(text_kinship.WEIGHTS),
@@ -320,14 +321,52 @@ def power_table(scores: Scores) -> dict[str, dict[str, Any]]:
     return table
 
 
-def most_lineages_detected(where: Population) -> int:
-    """Over all references, the largest number of stranger lineages of which some model has p <= DETECTION_P."""
-    p_values, references, candidates = stranger_p_values(where)
-    detected = defaultdict(set)
-    for p, reference, candidate in zip(p_values, references, candidates, strict=True):
-        if p <= DETECTION_P:
-            detected[reference].add(where.lineages[candidate])
-    return max(map(len, detected.values()), default=0)
+def judged_relatives(scores: Scores, prompts: int, register: Calibration) -> dict[str, dict[str, int]]:
+    """The claimed relations as the examiner itself judges them, with what it adds to a plain rank; both directions."""
+    data = alpaca_eval.load()
+    size = len(data.models)
+    table: dict[str, dict[str, int]] = {}
+    for kind in CLAIMED:
+        counts = {"judged": 0, "detected": 0, "declined": 0}
+        for reference, suspect in np.argwhere(data.relation == kind):
+            order = [int(reference), int(suspect), *(at for at in range(size) if at not in (reference, suspect))]
+            place = {model: at for at, model in enumerate(order)}
+            origins = ["reference", "suspect", *["control"] * (size - 2)]
+            content = line_up_content(
+                [
+                    Entrant(name=data.models[at], lineage=data.lineages[at], lab=data.labs[at], origin=origin)
+                    for at, origin in zip(order, origins, strict=True)
+                ],
+                scores[np.ix_(order, order)],
+                prompts=prompts,
+                related=[(place[one], place[other]) for one, other, _ in data.related],
+                seed=0,
+                test=examiner.TESTS[0].id,
+                detail={
+                    "features": text_features.VERSION,
+                    "thinned": False,
+                    "looks": "",
+                    "effect": [0, 0, 0],
+                    "left_out": [],
+                    "same_recording": [],
+                },
+            )
+            pair = Relation(
+                examiner=examiner.NAME,
+                examiner_version=examiner.VERSION,
+                first=data.models[reference],
+                second=data.models[suspect],
+                seed=0,
+                content=content,
+            )
+            (outcome,) = examiner.judge(Relations(pair=pair), (), register)
+            if isinstance(outcome, Finding):
+                counts["judged"] += 1
+                counts["detected"] += outcome.log10_p <= math.log10(DETECTION_P)
+            else:
+                counts["declined"] += 1
+        table[kind] = counts
+    return table
 
 
 # ---------------------------------------------------------------------------------------------------------------- pack
@@ -457,13 +496,9 @@ def study(say: Callable[[str], None]) -> dict[str, Any]:
             say(f"  {size:4d} prompts, p <= {DETECTION_P}, {kind:26s} {row}")
     results["pack"] = pack_table(values)
     say(f"pack: {json.dumps(results['pack'], indent=1)}")
-    results["stranger lineages detected against one reference, 50 prompts"] = max(
-        most_lineages_detected(population(scores)) for scores in kept[50]
-    )
     results["stranger pairs"] = results["accused"]["50"]["rank among lineages"]["pairs"]
-    results["largest stranger score, 50 prompts"] = round(
-        float(max(scores[data.relation == ""].max() for scores in kept[50])), 4
-    )
+    results["judged by the examiner, 50 prompts"] = judged_relatives(kept[50][0], 50, register_entry(results))
+    say(f"judged by the examiner itself, 50 prompts: {results['judged by the examiner, 50 prompts']}")
     return results
 
 
@@ -490,6 +525,8 @@ def without_steps(values: Mapping[str, Pairs], sets: Sequence[NDArray[np.intp]])
 def register_entry(results: Mapping[str, Any]) -> Calibration:
     data = alpaca_eval.load()
     power = results["power"]["50"]
+    lineages = len(set(data.lineages) - {""}) - 1
+    share = results["accused"]["50"]["rank among lineages"]["p <= 0.05"][2]
     rows = results["variants at 50 prompts"]
     tried = tuple(
         f"{name}: AUC at 50 prompts {', '.join(f'{kind} {value:.4f}' for kind, value in row.items())}"
@@ -504,11 +541,12 @@ def register_entry(results: Mapping[str, Any]) -> Calibration:
         validated_for=("English answers to open instructions",),
         strangers=(
             StrangerCount(
-                kind="unrelated models of different labs, 50 prompts",
-                lineages=len(set(data.lineages) - {""}) - 1,
-                exceeding=results["stranger lineages detected against one reference, 50 prompts"],
+                kind="unrelated models of different labs at 50 prompts; exceeding: lineages times the share with "
+                "p <= 0.05 (its upper 95 % limit over labs), rounded up",
+                lineages=lineages,
+                exceeding=math.ceil(lineages * share),
                 tests=results["stranger pairs"],
-                largest_share=results["largest stranger score, 50 prompts"],
+                largest_share=share,
             ),
         ),
         relatives=tuple(
@@ -535,7 +573,7 @@ def register_entry(results: Mapping[str, Any]) -> Calibration:
 
 
 def shortfalls(results: Mapping[str, Any]) -> list[str]:
-    """What issue 3 asks and these results do not show."""
+    """What was asked beforehand and these results do not show."""
     found = []
     table = results["AUC by prompts"]["50"]
     for kind, asked in ASKED.items():

@@ -99,7 +99,7 @@ REFERENCES = (
     "Besag and Clifford 1989, Generalized Monte Carlo significance tests (rank p-values)",
     "Owen 2007, The pigeonhole bootstrap (intervals over labs)",
 )
-PARAMETERS: dict[str, bool | int | float | str] = {"packs": "auto", "looks": "", "most_prompts": 1000}
+PARAMETERS: dict[str, bool | int | float | str] = {"packs": "auto", "looks": "", "most_prompts": 500}
 """`packs`: 'auto', 'none', or names and folders. `looks`: numbers of prompts at which the scores were looked at, as
 '25,50,100'; the score is then the maximum of the path, for every pair. `most_prompts`: of more, the smallest ids are taken."""
 
