@@ -23,8 +23,20 @@ ALLOWED: dict[str, set[str]] = {
     "examiners": {"errors", "evidence", "sources", "statistics", "measures"},
     "conclusions": {"errors", "evidence", "statistics"},
     "investigation": {"errors", "evidence", "sources", "statistics", "measures", "examiners", "conclusions"},
+    "probing": {"errors", "evidence", "sources", "statistics", "examiners", "investigation"},
     "report": {"errors", "evidence", "statistics"},
-    "cli": {"errors", "evidence", "sources", "statistics", "examiners", "conclusions", "investigation", "report"},
+    "cli": {
+        "errors",
+        "evidence",
+        "sources",
+        "measures",
+        "statistics",
+        "examiners",
+        "conclusions",
+        "investigation",
+        "probing",
+        "report",
+    },
     "": {"errors", "evidence", "investigation", "report"},
 }
 # (part, part, why): imports that point the other way, made inside a function and on purpose.

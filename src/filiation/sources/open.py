@@ -11,7 +11,7 @@ from filiation.sources.folder import FolderSource, SingleFileSource, refuse_pick
 from filiation.sources.source import Source
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}(@[\w./-]{1,200})?")
-ENDPOINTS = ("openai:", "anthropic:")
+ENDPOINTS = ("openai:", "openai-completions:", "anthropic:")
 TRANSCRIPTS = "transcripts:"
 PACKS = "pack:"
 
@@ -33,7 +33,7 @@ def open_source(location: str | Path, *, name: str | None = None, lineage_id: st
         raise UsageError(
             "an endpoint has to be asked first, and what it answers recorded",
             exhibit=text,
-            advice="record its answers with 'filiation probe', then compare transcripts:FILE#MODEL",
+            advice="record its answers with 'filiation record' or 'filiation probe', then compare transcripts:FILE#MODEL",
         )
     if text.startswith(TRANSCRIPTS):
         from filiation.sources.transcripts import TranscriptSource, split_location
