@@ -36,6 +36,9 @@ MOST_POINTS = 2000
 MOST_PLACES = 10
 """Places of a line-up that are named; a pack brings more than a hundred models."""
 
+PLACES_WITHOUT_A_CHANCE = 3
+"""The same in a terminal, where the outcome is inconclusive."""
+
 FEW_CONTROLS = 12
 """Up to so many controls are described one by one."""
 
@@ -170,14 +173,15 @@ class Ranking:
     def left_out(self) -> int:
         return sum(not place.ranked for place in self.places)
 
-    @property
-    def named(self) -> tuple[tuple[int, Place], ...]:
+    def first(self, most: int) -> tuple[tuple[int, Place], ...]:
         """The first places and the suspect's, each with its number among all models."""
         return tuple(
-            (number, place)
-            for number, place in enumerate(self.places, 1)
-            if number <= MOST_PLACES or place.role == "suspect"
+            (number, place) for number, place in enumerate(self.places, 1) if number <= most or place.role == "suspect"
         )
+
+    @property
+    def named(self) -> tuple[tuple[int, Place], ...]:
+        return self.first(MOST_PLACES)
 
 
 # ------------------------------------------------------------------------------------------------------------- sections

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from filiation.evidence import Examination, Finding, Proposition
 from filiation.report import wording
-from filiation.report.contents import Contents, OutcomeSection, contents
+from filiation.report.contents import MOST_PLACES, PLACES_WITHOUT_A_CHANCE, Contents, OutcomeSection, contents
 
 COLUMNS = ("test", "k of n", "chance", "p", "LR")
 
@@ -126,7 +126,8 @@ def _line_ups(told: Contents) -> list[RenderableType]:
         title = f"Line-up of {wording.visible(ranking.test)}, by score against the reference"
         lines += [Text(), Text(title, style="bold")]
         last = 0
-        for number, place in ranking.named:
+        most = MOST_PLACES if section.kind == "finding" else PLACES_WITHOUT_A_CHANCE
+        for number, place in ranking.first(most):
             if number > last + 1:
                 lines.append(_remark(f"  … {wording.plural(number - last - 1, 'model')}"))
             last = number
@@ -141,7 +142,7 @@ def _line_ups(told: Contents) -> list[RenderableType]:
             ranking.above, len(ranking.lineages), ranking.prompts, ranking.left_out, ranking.packs
         )
         lines.append(_remark(caption))
-        if section.held_out:
+        if section.held_out and section.kind == "finding":
             seen = "; ".join(f"{what}: {share}" for what, share, _ in map(wording.held_out_cells, section.held_out))
             lines.append(_remark(f"Labs held out: {seen}."))
     return lines

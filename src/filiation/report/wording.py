@@ -391,6 +391,8 @@ def reading(outcome: Outcome) -> str:
         remarks.append(
             "Here a small chance speaks against the two being one model; a large one never says that they are one."
         )
+    elif outcome.log10_p > math.log10(0.05) and outcome.null is Null.POPULATION:
+        remarks.append("Unrelated models stand as high this often: what the test could have seen is under 'power'.")
     elif outcome.log10_p > math.log10(0.05):
         remarks.append(
             "Independent models bring as many as this often: what the test could have seen is under 'power'."
