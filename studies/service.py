@@ -1,6 +1,7 @@
 """Is this service that model? What runtimes do to answers, what other models do, and how many requests a decision takes.
 
-    python -m studies.service            the whole study; recordings are made once and kept under .cache/service (an hour or more)
+    python -m studies.service                    recordings are made once and kept under .cache/service (an hour or more)
+    python -m studies.service --recorded-only    with the recordings that are there; what is missing is listed
 
 1.  Tolerances. Fixed before any figure of this study, from number formats (docs/examiners/service.md): a bfloat16 logit between 16
     and 32 is a multiple of 1/8, so a choice that is clear by 1/2 nat is out of rounding's reach, near ties are not, and an answer's
@@ -15,10 +16,12 @@ Writes the register (`src/filiation/calibration/service.json`) and `studies/resu
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,7 @@ from studies.service_recordings import (
     PROMPTS,
     WAYS,
     Model,
+    NotRecorded,
     Way,
     fine_tuned_folder,
     folder_model,
@@ -82,6 +86,9 @@ SAMPLED: dict[str, Any] = {"temperature": 1.0, "samples": 4, "tokens": 64, "prom
 JUDGED: dict[str, Any] = {"temperature": 0, "samples": 1, "tokens": 32, "prompts": PROMPTS[:60]}
 JUDGED_SAMPLED: dict[str, Any] = {"temperature": 1.0, "samples": 4, "tokens": 24, "prompts": PROMPTS[:50]}
 SERVED_PROMPTS = PROMPTS[:40]
+Counts = dict[str, dict[str, dict[str, tuple[int, int]]]]
+"""Group, member or way, test: coincidences and opportunities."""
+NOTHING: dict[str, Any] = {"greedy": [], "told_apart": []}
 
 
 class Recorded:
@@ -140,7 +147,7 @@ def requests_to_decision(test: Any, content: Mapping[str, Any], each: int = 10) 
 # ----------------------------------------------------------------------------------------------------------- the server
 
 
-def served_answers(name: str, folder: Path, prompts: Sequence[str], tokens: int) -> pl.DataFrame:
+def served_answers(name: str, folder: Path, prompts: Sequence[str], tokens: int, *, make: bool = True) -> pl.DataFrame:
     """The answers of `transformers serve FOLDER` at temperature 0, through the package's own client; recorded once."""
     from filiation.sources.endpoints.asking import Conduct, ask
     from filiation.sources.endpoints.exchange import Parameters, Question
@@ -150,6 +157,8 @@ def served_answers(name: str, folder: Path, prompts: Sequence[str], tokens: int)
 
     file = CACHE / "served" / f"{name}-{len(prompts)}x{tokens}.parquet"
     if not file.exists():
+        if not make:
+            raise NotRecorded(file.stem)
         file.parent.mkdir(parents=True, exist_ok=True)
         raw = file.with_suffix(".jsonl")
         raw.unlink(missing_ok=True)  # the server's address changes from run to run
@@ -179,72 +188,100 @@ def zoo_models() -> Callable[[str], Model]:
     return lambda name: folder_model(name, zoo.tree.members[name].lineage_id, zoo[name], chat=False)
 
 
-def same_weights(model: Callable[[str], Model]) -> dict[str, dict[str, dict[str, tuple[int, int]]]]:
-    """Per founder and way of running it, the counts of each test against the reference way."""
-    found: dict[str, dict[str, dict[str, tuple[int, int]]]] = {}
-    for name in FOUNDERS:
-        reference = recorded(model(name), TOGETHER, **GREEDY)
-        ways = {
-            way.name: counts(content_of(reference, recorded(model(name), way, **GREEDY)))
-            for way in WAYS[:3]
-        }
-        sampled = [recorded(model(name), way, seed=seed, **SAMPLED) for way, seed in ((TOGETHER, 1), (IN_BFLOAT16, 3))]
-        ways["bfloat16, sampled"] = counts(content_of(*sampled))
-        found[name] = ways
-    return found
+@dataclass
+class Study:
+    """The recordings that are compared. `make`: record what is missing; else it is listed in `missing`."""
 
+    make: bool
+    missing: list[str] = field(default_factory=list)
 
-def other_weights(model: Callable[[str], Model]) -> dict[str, dict[str, dict[str, tuple[int, int]]]]:
-    found: dict[str, dict[str, dict[str, tuple[int, int]]]] = {}
-    for relation, pairs in RELATIVES.items():
-        for parent, child in pairs:
-            greedy = content_of(
-                recorded(model(parent), TOGETHER, **GREEDY), recorded(model(child), TOGETHER, **GREEDY)
+    def compared(self, one: Callable[[], pl.DataFrame], other: Callable[[], pl.DataFrame]) -> dict[str, Any] | None:
+        try:
+            return content_of(one(), other())
+        except NotRecorded as lacking:
+            self.missing.append(str(lacking))
+            return None
+
+    def of(self, model: Model, way: Way, settings: Mapping[str, Any], seed: int = 0) -> Callable[[], pl.DataFrame]:
+        return lambda: recorded(model, way, seed=seed, make=self.make, **settings)
+
+    def same_weights(self, model: Callable[[str], Model]) -> Counts:
+        """Per founder and way of running it, the counts of each test against the reference way."""
+        found: Counts = {}
+        for name in FOUNDERS:
+            ways = {
+                way.name: self.compared(self.of(model(name), TOGETHER, GREEDY), self.of(model(name), way, GREEDY))
+                for way in WAYS[:3]
+            }
+            ways["bfloat16, sampled"] = self.compared(
+                self.of(model(name), TOGETHER, SAMPLED, 1), self.of(model(name), IN_BFLOAT16, SAMPLED, 3)
             )
-            seed = 1 if child in FOUNDERS else 4
-            sampled = content_of(
-                recorded(model(parent), TOGETHER, seed=1, **SAMPLED),
-                recorded(model(child), TOGETHER, seed=seed, **SAMPLED),
-            )
-            both = counts(greedy) | {service.SAMPLES.id: counts(sampled)[service.SAMPLES.id]}
-            found.setdefault(relation, {})[f"{parent} | {child}"] = both
-    return found
+            found[name] = {way: counts(content) for way, content in ways.items() if content is not None}
+        return found
 
+    def other_weights(self, model: Callable[[str], Model]) -> Counts:
+        found: Counts = {}
+        for relation, pairs in RELATIVES.items():
+            for parent, child in pairs:
+                seed = 1 if child in FOUNDERS else 4
+                contents = [
+                    self.compared(self.of(model(parent), TOGETHER, GREEDY), self.of(model(child), TOGETHER, GREEDY)),
+                    self.compared(
+                        self.of(model(parent), TOGETHER, SAMPLED, 1), self.of(model(child), TOGETHER, SAMPLED, seed)
+                    ),
+                ]
+                both: dict[str, tuple[int, int]] = {}
+                for content in contents:
+                    both |= {
+                        test: seen for test, seen in counts(content or NOTHING).items() if seen[1] or test not in both
+                    }
+                found.setdefault(relation, {})[f"{parent} | {child}"] = both
+        return found
 
-def judged() -> dict[str, dict[str, Any]]:
-    """SmolLM2 against each suspect: counts, log10 p and requests to decision."""
-    own = folder_model("smollm2", "smollm2", smollm2_folder(), chat=True)
-    four = folder_model("smollm2-int4", "smollm2", requantised_folder("Q4_0"), chat=True)
-    eight = folder_model("smollm2-int8", "smollm2", requantised_folder("Q8_0"), chat=True)
-    tuned = folder_model("smollm2-fine-tuned", "smollm2", fine_tuned_folder(), chat=True)
-    hidden = folder_model(
-        "smollm2-with-system-prompt", "smollm2", smollm2_folder(), chat=True, system="Answer as briefly as you can."
-    )
-    reference = recorded(own, TOGETHER, **JUDGED)
-    suspects = {
-        "itself, served by transformers serve (float32, one by one)": served_answers(
-            "smollm2", smollm2_folder(), SERVED_PROMPTS, 32
-        ),
-        "itself in bfloat16": recorded(own, IN_BFLOAT16, **JUDGED),
-        "its int8 copy": recorded(eight, TOGETHER, **JUDGED),
-        "its int4 copy": recorded(four, TOGETHER, **JUDGED),
-        "its int4 copy, served": served_answers("smollm2-int4", requantised_folder("Q4_0"), SERVED_PROMPTS, 32),
-        "a fine-tune of it": recorded(tuned, TOGETHER, **JUDGED),
-        "a fine-tune of it, served": served_answers("smollm2-fine-tuned", fine_tuned_folder(), SERVED_PROMPTS, 32),
-        "itself behind a system prompt that is not recorded": recorded(hidden, TOGETHER, **JUDGED),
-    }
-    found = {name: _told(content_of(reference, frame)) for name, frame in suspects.items()}
-    sampled = recorded(own, TOGETHER, seed=1, **JUDGED_SAMPLED)
-    for name, model, way, seed in (
-        ("itself in bfloat16, sampled", own, IN_BFLOAT16, 3),
-        ("its int4 copy, sampled", four, TOGETHER, 4),
-        ("a fine-tune of it, sampled", tuned, TOGETHER, 5),
-    ):
-        frame = recorded(model, way, seed=seed, **JUDGED_SAMPLED)
-        found[name] = _told(content_of(sampled, frame)) | {
-            "permutation test, p with epsilon 0 and .15": _permuted(sampled, frame)
+    def judged(self) -> dict[str, Any]:
+        """SmolLM2 against each suspect: counts, log10 p and requests to decision."""
+        folders = {
+            "smollm2": smollm2_folder(),
+            "smollm2-int4": requantised_folder("Q4_0"),
+            "smollm2-int8": requantised_folder("Q8_0"),
+            "smollm2-fine-tuned": fine_tuned_folder(),
         }
-    return found
+        own, four, eight, tuned = (folder_model(name, "smollm2", at, chat=True) for name, at in folders.items())
+        hidden = folder_model(
+            "smollm2-with-system-prompt", "smollm2", smollm2_folder(), chat=True, system="Answer as briefly as you can."
+        )
+
+        def at_the_server(name: str) -> Callable[[], pl.DataFrame]:
+            return lambda: served_answers(name, folders[name], SERVED_PROMPTS, 32, make=self.make)
+
+        suspects = {
+            "itself, served by transformers serve (float32, one by one)": at_the_server("smollm2"),
+            "itself in bfloat16": self.of(own, IN_BFLOAT16, JUDGED),
+            "its int8 copy": self.of(eight, TOGETHER, JUDGED),
+            "its int4 copy": self.of(four, TOGETHER, JUDGED),
+            "its int4 copy, served": at_the_server("smollm2-int4"),
+            "a fine-tune of it": self.of(tuned, TOGETHER, JUDGED),
+            "a fine-tune of it, served": at_the_server("smollm2-fine-tuned"),
+            "itself behind a system prompt that is not recorded": self.of(hidden, TOGETHER, JUDGED),
+        }
+        found: dict[str, Any] = {}
+        for name, suspect in suspects.items():
+            content = self.compared(self.of(own, TOGETHER, JUDGED), suspect)
+            found[name] = "not recorded" if content is None else _told(content)
+        sampled = self.of(own, TOGETHER, JUDGED_SAMPLED, 1)
+        for name, model, way, seed in (
+            ("itself in bfloat16, sampled", own, IN_BFLOAT16, 3),
+            ("its int4 copy, sampled", four, TOGETHER, 4),
+            ("a fine-tune of it, sampled", tuned, TOGETHER, 5),
+        ):
+            suspect = self.of(model, way, JUDGED_SAMPLED, seed)
+            content = self.compared(sampled, suspect)
+            found[name] = "not recorded"
+            if content is not None:
+                found[name] = _told(content) | {
+                    "permutation test, p with epsilon 0 and .15": _permuted(sampled(), suspect())
+                }
+        return found
 
 
 def _told(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,7 +308,7 @@ def _permuted(reference: pl.DataFrame, suspect: pl.DataFrame) -> list[float]:
     return [round(permutation_p_value(strata, distance, rng), 4) for distance in (0.0, 0.15)]
 
 
-def register(same: Mapping[str, Any], other: Mapping[str, Any]) -> Calibration:
+def register(same: Counts, other: Counts) -> Calibration:
     entries = []
     for test in service.TESTS:
         chance = TOLERANCE[test.id]
@@ -324,7 +361,7 @@ TRIED = (
 )
 
 
-def _shares(found: Mapping[str, Mapping[str, Mapping[str, tuple[int, int]]]]) -> dict[str, Any]:
+def _shares(found: Counts) -> dict[str, Any]:
     return {
         group: {name: {test: f"{k} of {n}" for test, (k, n) in tests.items() if n} for name, tests in members.items()}
         for group, members in found.items()
@@ -332,15 +369,19 @@ def _shares(found: Mapping[str, Mapping[str, Mapping[str, tuple[int, int]]]]) ->
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recorded-only", action="store_true", help="make no recording")
+    study = Study(make=not parser.parse_args().recorded_only)
     model = zoo_models()
-    same, other = same_weights(model), other_weights(model)
+    same, other = study.same_weights(model), study.other_weights(model)
     calibration = register(same, other)
     REGISTER.write_bytes(msgspec.json.format(msgspec.json.encode(calibration, order="deterministic"), indent=1) + b"\n")
     results = {
         "tolerance": TOLERANCE,
         "the same weights in other ways (zoo)": _shares(same),
         "other weights (zoo)": _shares(other),
-        "SmolLM2, judged once": judged(),
+        "SmolLM2, judged once": study.judged(),
+        "not recorded": study.missing,
     }
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     print(json.dumps(results, indent=1))

@@ -106,14 +106,28 @@ class Model:
     system: str = ""
 
 
+class NotRecorded(Exception):
+    """The recording is not in the cache, and nothing is to be made."""
+
+
 def recorded(
-    model: Model, way: Way, *, temperature: float, samples: int, tokens: int, prompts: Sequence[str], seed: int = 0
+    model: Model,
+    way: Way,
+    *,
+    temperature: float,
+    samples: int,
+    tokens: int,
+    prompts: Sequence[str],
+    seed: int = 0,
+    make: bool = True,
 ) -> pl.DataFrame:
-    """The answers, from the cache where they are there."""
+    """The answers, from the cache where they are there; else they are made, or `NotRecorded` is raised."""
     kind = "greedy" if temperature == 0 else f"sampled-{seed}"
     plain = f"{model.name}--{way.name}--{kind}--{len(prompts)}x{samples}x{tokens}".replace(" ", "_").replace(",", "")
     file = CACHE / "recordings" / f"{plain}.parquet"
     if not file.exists():
+        if not make:
+            raise NotRecorded(file.stem)
         file.parent.mkdir(parents=True, exist_ok=True)
         rows = _answers(model, way, temperature, samples, tokens, prompts, seed)
         part = file.with_suffix(f".{os.getpid()}")
