@@ -4,7 +4,7 @@
     python -m studies.guardrails [FOLDER] --sample N  prints a random sample of readings, to be judged by a person
     python -m studies.guardrails [FOLDER] --judge     how often the readings agree with studies/results/guardrails_reading.json
 
-FOLDER (default: /work/shared/data or $FILIATION_DATA) holds alpaca_eval_outputs.parquet and alpaca_eval_lineage.json. Nothing
+FOLDER (default: see studies/recorded_data.py) holds alpaca_eval_outputs.parquet and alpaca_eval_lineage.json. Nothing
 is fitted to lineages: every variant below is fixed before, and all of them are reported. Shares of pairs are given by lineage
 as well, because pairs share models. No register entry is written: see the end of `main`.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,11 @@ from filiation.measures.refusal_patterns import informative, pattern_agreement
 from filiation.measures.refusals import VERSION, Reading, read_refusal
 from filiation.sources.lots import Lots
 from filiation.statistics.line_up import Population, held_out_calibration, stranger_p_values
+from studies.recorded_data import DATA
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "studies" / "results" / "guardrails.json"
 READING = ROOT / "studies" / "results" / "guardrails_reading.json"
-DATA = Path(os.environ.get("FILIATION_DATA", "/work/shared/data"))
 SEED = 20
 READING_SEED = 21
 """The first sample (20) was read while the lexicon was still being written; the counted one is this."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filiation.measures.refusals import read_refusal, wording
+from studies import recorded_data
 
 LONG_HELP = " ".join(f"Then do step number {at} with care and patience." for at in range(1, 30))
 SERMON = " ".join(
@@ -126,7 +126,7 @@ def test_any_text_is_read(text: str) -> None:
     assert reading == read_refusal(text)
 
 
-DATA = Path(os.environ.get("FILIATION_DATA", "/work/shared/data")) / "alpaca_eval_outputs.parquet"
+DATA = recorded_data.DATA / "alpaca_eval_outputs.parquet"
 READING = Path(__file__).parents[2] / "studies" / "results" / "guardrails_reading.json"
 
 

@@ -30,6 +30,7 @@ from filiation.evidence import Record, canonical
 from filiation.sources.endpoints.exchange import Answer, Fault, FaultKind, Parameters, Question
 from filiation.sources.endpoints.location import Endpoint
 from filiation.sources.endpoints.protocols import read_response
+from filiation.sources.probes import answer_recorded
 
 VERSION = 1
 Headers = tuple[tuple[str, str], ...]
@@ -387,7 +388,7 @@ def transcript_of(
             "prompt": prompt,
             "sample": answered.question.sample,
             "text": answer.text,
-            "answer": None,
+            "answer": answer_recorded(answered.question.item, answer.text, answered.question.gold),
             "gold": answered.question.gold,
             "options": answered.question.options,
             "finish_reason": answer.finish_reason,
