@@ -216,7 +216,13 @@ def gather(
     if not common:
         return Absent(reason="the two models answered no prompt in common")
     own = [entrant_of(control, "control") for control in controls]
-    joining = () if asked == "auto" and _enough(own) else packs("text", asked)
+    entrants = [entrant_of(reference, "reference"), entrant_of(suspect, "suspect")]
+    able = [
+        entrant
+        for entrant, given in zip(own, answered[2:], strict=True)
+        if len(given.intersection(common)) >= ANSWERED * len(common) and not _akin(entrant, entrants)
+    ]
+    joining = () if asked == "auto" and _enough(able) else packs("text", asked)
     joining = tuple(
         pack
         for pack in joining
@@ -227,7 +233,6 @@ def gather(
         widest = max(joining, key=lambda pack: len(set(common) & set(pack.card.prompts)))
         common = sorted(set(common) & set(widest.card.prompts))
     common = common[:most_prompts]
-    entrants = [entrant_of(reference, "reference"), entrant_of(suspect, "suspect")]
     present = [reference, suspect]
     left_out = []
     for entrant, control, given in zip(own, controls, answered[2:], strict=True):
@@ -297,6 +302,15 @@ def _first_answers(subject: Subject, prompts: Sequence[str] | None = None) -> pl
         frame = frame.filter(pl.col("prompt_id").is_in(prompts))
     first = frame.unique("prompt_id", keep="first", maintain_order=True)
     return first.filter(pl.col("text").fill_null("").str.contains(r"\S"))
+
+
+def _akin(entrant: Entrant, exhibits: Sequence[Entrant]) -> bool:
+    """Of one declared lineage or lab with an exhibit."""
+    return any(
+        getattr(entrant, kind) and getattr(entrant, kind) == getattr(exhibit, kind)
+        for exhibit in exhibits
+        for kind in ("lineage", "lab")
+    )
 
 
 def _enough(own: Sequence[Entrant]) -> bool:
