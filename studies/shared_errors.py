@@ -11,8 +11,8 @@
     4. False accusations of strangers with both labs held out, and what other statistics say of the same pairs (peers_on_errors).
     5. Every Claude against every Qwen, with Holm's correction; and known relatives by the same test.
 
-Nothing is fitted to the truth: the measure's constants were not varied, its effects are medians over all pairs. Where a variant is
-named best, it is chosen anew for every lineage on the other lineages' pairs. Lineages and labs below are public knowledge, not
+No constant is fitted to the truth: effects are medians over all pairs. But the variants under 'tried' were looked at on these cases
+before one was kept, so AUC is also given with the variant chosen anew for every lineage on the other lineages' pairs. Lineages and labs below are public knowledge, not
 verified against weights. The data stays where it is (`/work/shared/data`, or FILIATION_DATA).
 """
 
