@@ -125,7 +125,8 @@ def recorded(
     kind = "greedy" if temperature == 0 else f"sampled-{seed}"
     plain = f"{model.name}--{way.name}--{kind}--{len(prompts)}x{samples}x{tokens}".replace(" ", "_").replace(",", "")
     file = CACHE / "recordings" / f"{plain}.parquet"
-    if not file.exists():
+    asked = {prompt_id(prompt) for prompt in prompts}
+    if not file.exists() or set(pl.read_parquet(file, columns=["prompt_id"])["prompt_id"]) != asked:
         if not make:
             raise NotRecorded(file.stem)
         file.parent.mkdir(parents=True, exist_ok=True)
