@@ -238,7 +238,8 @@ ANSWERS = (
     *_answers("version", ("lab-3-a", "lab-3-a, version")),
     *_answers("shared text", ("lab-5-a", "lab-5-a, shared text")),
     *_services(STRANGER, ("lab-9-a", "lab-9-a"), ("lab-2-b, fine-tune", "lab-2-b, fine-tune")),
-    *_services("another model served", ("lab-9-a", "lab-12-b"), ("lab-2-a", "lab-2-a, fine-tune")),
+    # A fine-tune that keeps three openings of five cannot be told from another runtime in 32 greedy answers (epsilon is 0.5).
+    *_services("another model served", ("lab-9-a", "lab-12-b"), ("lab-14-b", "lab-8-a")),
 )
 
 WORLDS = (*WEIGHTS, *TOKENIZERS, *DESIGNS, *ANSWERS)

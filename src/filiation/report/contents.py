@@ -36,8 +36,8 @@ MOST_POINTS = 2000
 MOST_PLACES = 10
 """Places of a line-up that are named; a pack brings more than a hundred models."""
 
-PLACES_WITHOUT_A_CHANCE = 3
-"""The same in a terminal, where the outcome is inconclusive."""
+FEWER_PLACES = 3
+"""The same in a terminal, where no conclusion rests on the line-up."""
 
 FEW_CONTROLS = 12
 """Up to so many controls are described one by one."""
@@ -168,6 +168,11 @@ class Ranking:
     def above(self) -> int:
         """Control lineages that score at least as high as the suspect."""
         return sum(place.score >= self.suspect.score for place in self.lineages)
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether all have one score: nothing was there to be measured."""
+        return len({place.score for place in self.places}) == 1
 
     @property
     def left_out(self) -> int:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from filiation.evidence import Examination, Finding, Proposition
 from filiation.report import wording
-from filiation.report.contents import MOST_PLACES, PLACES_WITHOUT_A_CHANCE, Contents, OutcomeSection, contents
+from filiation.report.contents import FEWER_PLACES, MOST_PLACES, Contents, OutcomeSection, contents
 
 COLUMNS = ("test", "k of n", "chance", "p", "LR")
 
@@ -103,7 +103,7 @@ def _conclusions(told: Contents) -> list[RenderableType]:
         for section in proposition.findings:
             if section.conclusion is None:
                 continue
-            title = wording.conclusion_title(section.conclusion)
+            title = f"{wording.conclusion_title(section.conclusion)}: {wording.visible(section.outcome.test)}"
             likelihood = wording.likelihood_sentence(section.conclusion, section.outcome.relation_class)
             lines += [
                 Text(),
@@ -116,17 +116,18 @@ def _conclusions(told: Contents) -> list[RenderableType]:
 
 
 def _line_ups(told: Contents) -> list[RenderableType]:
-    """The first places of every line-up by rank, and the suspect's; the rest stands in the report."""
+    """The first places of line-ups by rank, and the suspect's; fewer where no conclusion rests on it. The rest is in the report."""
     lines: list[RenderableType] = []
     sections = [section for proposition in told.propositions for section in proposition.outcomes]
     for section in sections:
         ranking = section.ranking
-        if ranking is None:
+        if ranking is None or ranking.says_nothing:
             continue
         title = f"Line-up of {wording.visible(ranking.test)}, by score against the reference"
         lines += [Text(), Text(title, style="bold")]
         last = 0
-        most = MOST_PLACES if section.kind == "finding" else PLACES_WITHOUT_A_CHANCE
+        carries = section.conclusion is not None
+        most = MOST_PLACES if carries else FEWER_PLACES
         for number, place in ranking.first(most):
             if number > last + 1:
                 lines.append(_remark(f"  … {wording.plural(number - last - 1, 'model')}"))
@@ -142,7 +143,7 @@ def _line_ups(told: Contents) -> list[RenderableType]:
             ranking.above, len(ranking.lineages), ranking.prompts, ranking.left_out, ranking.packs
         )
         lines.append(_remark(caption))
-        if section.held_out and section.kind == "finding":
+        if section.held_out and carries:
             seen = "; ".join(f"{what}: {share}" for what, share, _ in map(wording.held_out_cells, section.held_out))
             lines.append(_remark(f"Labs held out: {seen}."))
     return lines
