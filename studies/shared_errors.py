@@ -12,8 +12,8 @@
     5. Every Claude against every Qwen, with Holm's correction; and known relatives by the same test.
 
 No constant is fitted to the truth: effects are medians over all pairs. But the variants under 'tried' were looked at on these cases
-before one was kept, so AUC is also given with the variant chosen anew for every lineage on the other lineages' pairs. Lineages and labs below are public knowledge, not
-verified against weights. The data stays where it is (`/work/shared/data`, or FILIATION_DATA).
+before one was kept, so AUC is also given with the variant chosen anew for every lineage on the other lineages' pairs. Lineages
+and labs below are public knowledge, not verified against weights. The data stays where it is (`/work/shared/data`, or FILIATION_DATA).
 """
 
 from __future__ import annotations
@@ -704,6 +704,10 @@ def study(say: Callable[[str], None]) -> dict[str, Any]:
             "stated answers": int((recorded.codes != NOT_ANSWERED).sum()),
             "wrong answers": int((recorded.codes >= WRONG).sum()),
             "right answers": int((recorded.codes == RIGHT).sum()),
+            "wrong share of stated answers": {
+                model: round(float((row >= WRONG).sum() / (row != NOT_ANSWERED).sum()), 4)
+                for model, row in zip(recorded.models, recorded.codes, strict=True)
+            },
             "separation": separation(recorded, scores),
             "AUC by items": by_number_of_items(recorded),
             "held-out labs": calibration_of(recorded, scores),
