@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from filiation.errors import UsageError
 from filiation.evidence import Examination, Finding, Inconclusive, NotExamined, canonical
 from filiation.examiners import text_kinship
 from filiation.investigation import compare, judge_again
@@ -224,3 +225,28 @@ def test_with_the_shipped_pack_no_controls_are_needed(recorded: Path, suspect: s
     copied = {content(seen)["entrants"][at]["name"] for _, at in content(seen)["detail"]["same_recording"]}
     assert {"vicuna-13b-v1.5", suspect} <= copied
     assert outcome.test == TEST
+
+
+@pytest.mark.parametrize(
+    ("reference", "suspect", "found"),
+    [
+        ("vicuna-13b-v1.5", "vicuna-13b-v1.5-togetherai", True),
+        ("gpt4_0314", "gpt4_0613", True),
+        ("claude-3-opus-20240229", "Qwen2-72B-Instruct", False),
+    ],
+)
+def test_models_of_the_shipped_pack_are_exhibits_without_their_texts(reference: str, suspect: str, found: bool) -> None:
+    """Truth from the card: the same weights served twice, two versions of one model, and two labs' own models."""
+    seen = compare(f"pack:alpaca_eval#{reference}", f"pack:alpaca_eval#{suspect}", only=["text_kinship"])
+    (outcome,) = seen.outcomes
+    assert isinstance(outcome, Finding), outcome.reason
+    assert (outcome.log10_p <= outcome.power.threshold_log10_p) == found
+    names = [entrant["name"] for entrant in content(seen)["entrants"]]
+    assert names[:2] == [reference, suspect]
+    assert sorted(names) == sorted(known.name for known in packs("text")[0].card.models)
+    assert judge_again(seen).outcomes == seen.outcomes
+
+
+def test_a_model_that_a_pack_does_not_hold_is_refused_with_advice() -> None:
+    with pytest.raises(UsageError, match="packs show"):
+        compare("pack:alpaca_eval#nobody", "pack:alpaca_eval#claude-2")

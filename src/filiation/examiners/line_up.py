@@ -44,6 +44,7 @@ from filiation.evidence import (
     round_against_accuser,
 )
 from filiation.examiners.examiner import Subject
+from filiation.sources.packs import PackSource
 from filiation.sources.source import Source
 from filiation.statistics import line_up as statistics
 from filiation.statistics.e_values import log10_e_value_of_p
@@ -103,6 +104,20 @@ def observe_transcript(examiner: str, version: str, source: Source) -> Observati
             "answers": transcript.frame.height,
             "sha256": transcript.sha256,
         },
+    )
+
+
+def observe_answers(examiner: str, version: str, source: Source, kind: str) -> Observation | Absent:
+    """As `observe_transcript`, and of a model of a control pack of this kind too, for examiners that need figures only."""
+    if not isinstance(source, PackSource):
+        return observe_transcript(examiner, version, source)
+    if source.pack.card.kind != kind:
+        return Absent(reason=f"the control pack {source.pack.title} holds other figures than this examiner reads")
+    return Observation(
+        examiner=examiner,
+        examiner_version=version,
+        exhibit=source.name,
+        content={"lineage": source.lineage_id, "lab": source.lab, "pack": source.pack.title, "sha256": source.sha256},
     )
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,12 +52,12 @@ from filiation.examiners.line_up import (
     entrant_of,
     judge_line_up,
     line_up_content,
-    observe_transcript,
+    observe_answers,
 )
 from filiation.measures import text_features
 from filiation.measures.text_features import Features, features_of, joined, thinned
 from filiation.measures.text_kinship import FEWEST_MODELS, Answers, Pairs, combined, kinship, pairs_of
-from filiation.sources.packs import Pack, packs
+from filiation.sources.packs import Pack, PackSource, packs
 from filiation.sources.source import Source
 from filiation.sources.transcripts import Transcript
 from filiation.statistics.register import Calibration
@@ -124,8 +125,8 @@ BLOCK = 64
 
 
 def observe(source: Source, progress: Progress = silent) -> Observation | Absent:
-    """Who the model is said to be, and a digest of what it answered."""
-    return observe_transcript(NAME, VERSION, source)
+    """Who the model is said to be, and a digest of what it answered, or of the pack that holds figures of it."""
+    return observe_answers(NAME, VERSION, source, "text")
 
 
 # -------------------------------------------------------------------------------------------------------------- relate
@@ -210,8 +211,9 @@ def gather(
     """Who takes part, over which prompts: decided by who answered what, never by what was answered.
 
     'auto' lets packs join where the user's own controls are fewer than DEMANDS; a pack joins where it shares DEMANDS.prompts.
+    The pack of an exhibit that is itself a model of a pack joins in any case: its figures compare with no others.
     """
-    answered = [set(_first_answers(subject)["prompt_id"]) for subject in (reference, suspect, *controls)]
+    answered = [_answered(subject) for subject in (reference, suspect, *controls)]
     common = sorted(answered[0] & answered[1])
     if not common:
         return Absent(reason="the two models answered no prompt in common")
@@ -229,6 +231,8 @@ def gather(
         if pack.card.feature_version == text_features.VERSION
         and len(set(common) & set(pack.card.prompts)) >= DEMANDS.prompts
     )
+    sources = [subject.source for subject in (reference, suspect, *controls) if isinstance(subject.source, PackSource)]
+    joining = tuple({pack.digest: pack for pack in (*(source.pack for source in sources), *joining)}.values())
     if joining:
         widest = max(joining, key=lambda pack: len(set(common) & set(pack.card.prompts)))
         common = sorted(set(common) & set(widest.card.prompts))
@@ -242,19 +246,27 @@ def gather(
             continue
         entrants.append(entrant)
         present.append(control)
-    texts = [first_answers(subject, common) for subject in present]
-    packed: dict[int, tuple[int, int]] = {}
+    texts = [{} if isinstance(each.source, PackSource) else first_answers(each, common) for each in present]
+    number = {pack.digest: at for at, pack in enumerate(joining)}
+    packed = {
+        at: (number[each.source.pack.digest], each.source.position)
+        for at, each in enumerate(present)
+        if isinstance(each.source, PackSource)
+    }
+    standing = {place: at for at, place in packed.items()}
     related: list[tuple[int, int]] = []
     for at, pack in enumerate(joining):
         if len(set(common) & set(pack.card.prompts)) < ANSWERED * len(common):
             left_out.append((pack.title, "covers too few of the prompts"))
             continue
-        start = len(entrants)
-        related += [(start + one, start + other) for one, other, _ in pack.card.related]
         for model, known in enumerate(pack.card.models):
+            if (at, model) in standing:
+                continue
+            standing[at, model] = len(entrants)
             packed[len(entrants)] = (at, model)
             entrants.append(Entrant(name=known.name, lineage=known.lineage, lab=known.lab, origin="pack"))
             texts.append({})
+        related += [(standing[at, one], standing[at, other]) for one, other, _ in pack.card.related]
     return Gathered(
         entrants=tuple(entrants),
         prompts=tuple(common),
@@ -267,6 +279,7 @@ def gather(
     )
 
 
+@lru_cache(maxsize=4)
 def _read(pack: Pack) -> text_features.Packed:
     """The data of a pack. Raises MalformedSource where it does not fit its card."""
     try:
@@ -281,6 +294,15 @@ def _read(pack: Pack) -> text_features.Packed:
             advice="make it again, or leave it out with the parameter 'packs'",
         ) from error
     return packed
+
+
+def _answered(subject: Subject) -> set[str]:
+    """The prompts to which an exhibit's answers, or the pack's figures of them, are there."""
+    source = subject.source
+    if isinstance(source, PackSource):
+        data = _read(source.pack)
+        return {source.pack.card.prompts[at] for at in np.unique(data.prompt[data.model == source.position])}
+    return set(_first_answers(subject)["prompt_id"])
 
 
 def first_answers(subject: Subject, prompts: Sequence[str] | None = None) -> dict[str, str]:
