@@ -303,6 +303,61 @@ def test_a_pack_of_another_measure_does_not_join(world: NDArray[np.int64], free_
     assert part["tests"][FREE_FORM]["packs"] == []
 
 
+def test_models_of_packs_may_be_exhibits(world: NDArray[np.int64], free_form: Path, tmp_path: Path) -> None:
+    """A transcript against a model of a pack, and two models of a pack, score as their transcripts do."""
+    pack = make_pack(tmp_path / "pack", world)
+    by_transcripts = asked(free_form, 0, 7).relations["shared_errors"].pair.content["tests"][FREE_FORM]
+    suspect = [entrant["name"] for entrant in by_transcripts["entrants"]].index("model-7")
+    others = [f"transcripts:{free_form}#model-{at}" for at in range(4)]
+    mixed = (
+        compare(
+            others[0],
+            f"pack:{pack}#model-7",
+            others[1:],
+            only=("shared_errors",),
+            parameters={"shared_errors": {"packs": str(pack)}},
+        )
+        .relations["shared_errors"]
+        .pair.content["tests"][FREE_FORM]
+    )
+    assert len(mixed["entrants"]) == MODELS
+    assert mixed["scores"][0][1] == pytest.approx(by_transcripts["scores"][0][suspect], abs=3)
+    both = compare(
+        f"pack:{pack}#model-9",
+        f"pack:{pack}#model-7",
+        others,
+        only=("shared_errors",),
+        parameters={"shared_errors": {"packs": str(pack)}},
+    )
+    assert isinstance(outcome(both, FREE_FORM), Finding)
+    assert both.relations["shared_errors"].pair.content["tests"][FREE_FORM]["prompts"] == world.shape[1]
+
+
+def test_a_pack_of_another_measure_is_no_exhibit(world: NDArray[np.int64], free_form: Path, tmp_path: Path) -> None:
+    pack = make_pack(tmp_path / "pack", world, feature_version="0")
+    found = compare(f"transcripts:{free_form}#model-0", f"pack:{pack}#model-7", only=("shared_errors",)).outcomes
+    assert "version 0 of the measure" in found[0].reason
+
+
+def test_related_controls_do_not_keep_packs_out(world: NDArray[np.int64], free_form: Path, tmp_path: Path) -> None:
+    """34 models of one lab with the reference are no controls: a pack joins although they are many."""
+    path = altered(
+        free_form, tmp_path / "one.parquet", pl.lit("lab-0").alias("lab"), pl.format("own {}", "model").alias("model")
+    )
+    found = (
+        compare(
+            f"transcripts:{path}#own model-0",
+            f"transcripts:{path}#own model-3",
+            [f"transcripts:{path}"],
+            only=("shared_errors",),
+        )
+        .relations["shared_errors"]
+        .pair.content["tests"][FREE_FORM]
+    )
+    assert found["packs"] == [], "no shipped pack has these items"
+    assert not examiner._suffice([msgspec.convert(entrant, examiner.Entrant) for entrant in found["entrants"]])
+
+
 BENCHMARK_PACKS = tuple(study.BENCHMARKS)
 
 

@@ -53,7 +53,7 @@ from filiation.examiners.line_up import (
     entrant_of,
     judge_line_up,
     line_up_content,
-    observe_transcript,
+    observe_answers,
     related_matrix,
 )
 from filiation.measures import shared_errors
@@ -71,7 +71,7 @@ from filiation.measures.shared_errors import (
     shared,
     unpack,
 )
-from filiation.sources.packs import Pack, packs
+from filiation.sources.packs import Pack, PackSource, packs
 from filiation.sources.source import Source
 from filiation.sources.transcripts import Transcript, prompt_id
 from filiation.statistics.intervals import share_interval
@@ -145,7 +145,11 @@ NO_GOLD = (
 
 def observe(source: Source, progress: Progress = silent) -> Observation | Absent:
     """Who the model is said to be, and a digest of what it answered."""
-    return observe_transcript(NAME, VERSION, source)
+    if isinstance(source, PackSource) and source.pack.card.kind == "answers":
+        version = source.pack.card.feature_version
+        if version != shared_errors.VERSION:
+            return Absent(reason=f"the control pack {source.pack.title} was made with version {version} of the measure")
+    return observe_answers(NAME, VERSION, source, "answers")
 
 
 # -------------------------------------------------------------------------------------------------------------- relate
@@ -168,7 +172,7 @@ def line_up(
     """
     settings = {**PARAMETERS, **reference.parameters}
     _check_looks(str(settings["looks"]))
-    if not any(_frame(subject)["gold"].is_not_null().any() for subject in (reference, suspect, *controls)):
+    if not any(_says_what_is_right(subject) for subject in (reference, suspect, *controls)):
         return Absent(reason=NO_GOLD)
     asked = packs("answers", str(settings["packs"]))
     known = [pack for pack in asked if pack.card.feature_version == shared_errors.VERSION]
@@ -177,7 +181,7 @@ def line_up(
     items = common_items(answered, shelf)
     parts: dict[str, dict[str, Any]] = {}
     for test, choices in ((FREE_FORM, False), (CHOICE, True)):
-        of_kind = [item for item in items if item.gold and (item.options > 0) is choices]
+        of_kind = [item for item in items if item.decided and (item.options > 0) is choices]
         of_kind = of_kind[: int(settings["most_items"])]
         reason = lacking(answered, items, of_kind, choices=choices)
         if reason:
@@ -209,6 +213,7 @@ def _check_looks(looks: str) -> None:
         raise UsageError(f"{NAME}.looks: {error}", advice="give numbers of items, as '100,200,400'") from error
 
 
+@lru_cache(maxsize=8)
 def _unpacked(pack: Pack) -> Packed:
     try:
         packed = unpack(pack.data.read_bytes())
@@ -226,12 +231,20 @@ def _unpacked(pack: Pack) -> Packed:
 
 @dataclass(frozen=True)
 class Stated:
-    """One recorded answer: `answer` and `gold` as recorded (None: not recorded), `options` 0 where none are recorded."""
+    """One recorded answer: `answer` and `gold` as recorded (None: not recorded), `options` 0 where none are recorded.
+
+    `code`: of a model of a pack, what its answer was, right or wrong, is known without either.
+    """
 
     answer: str | None
     gold: str | None
     options: int
     has_text: bool
+    code: int | None = None
+
+    @property
+    def given(self) -> bool:
+        return bool((self.answer or "").strip()) if self.code is None else self.code != NOT_ANSWERED
 
 
 @dataclass(frozen=True)
@@ -244,11 +257,15 @@ class Answered:
 
 @dataclass(frozen=True)
 class Item:
-    """One question that both models were asked. `gold` is '' where nobody recorded it; `options` is 0 for free-form answers."""
+    """One question that both models were asked. `gold` is '' where nobody recorded it; `options` is 0 for free-form answers.
+
+    `decided`: it is known of both models whether they were right.
+    """
 
     id: str
     gold: str
     options: int
+    decided: bool
 
 
 @dataclass(frozen=True)
@@ -269,6 +286,8 @@ class Shelf:
 
 def answers_of(subject: Subject) -> Answered:
     """The first sample of every prompt: more samples would give more chances to coincide."""
+    if isinstance(subject.source, PackSource):
+        return _of_pack(subject.source)
     rows = _frame(subject).unique("prompt_id", keep="first", maintain_order=True)
     named = {item: _id_of(item) for item in rows["item"].unique() if item}
     by_id: dict[str, Stated] = {}
@@ -288,6 +307,21 @@ def _frame(subject: Subject) -> pl.DataFrame:
     transcript = subject.source.transcript()
     assert isinstance(transcript, Transcript)
     return transcript.frame
+
+
+def _of_pack(source: PackSource) -> Answered:
+    card, packed = source.pack.card, _unpacked(source.pack)
+    by_id = {
+        name: Stated(None, None, options, has_text=False, code=code)
+        for name, options, code in zip(
+            card.prompts, packed.options.tolist(), packed.codes[source.position].tolist(), strict=True
+        )
+    }
+    return Answered(by_id, tuple((name,) for name in card.prompts))
+
+
+def _says_what_is_right(subject: Subject) -> bool:
+    return isinstance(subject.source, PackSource) or bool(_frame(subject)["gold"].is_not_null().any())
 
 
 @lru_cache(maxsize=100_000)
@@ -311,7 +345,9 @@ def common_items(answered: Sequence[Answered], shelf: Shelf) -> tuple[Item, ...]
         rows = [each.by_id[name] for each in answered if name in each.by_id]
         options = max(packed.get(name, 0), *(row.options for row in rows))
         golds = {_gold(row.gold, options) for row in rows if row.gold is not None} - {""}
-        found[name] = Item(name, golds.pop() if len(golds) == 1 else "", options)
+        gold = next(iter(golds)) if len(golds) == 1 else ""
+        coded_already = all(row.code is not None for row in (reference.by_id[name], suspect.by_id[name]))
+        found[name] = Item(name, gold, options, decided=bool(gold) or (coded_already and not golds))
     return tuple(found[name] for name in sorted(found))
 
 
@@ -328,7 +364,7 @@ def lacking(answered: Sequence[Answered], items: Sequence[Item], of_kind: Sequen
     """Why this kind of question cannot be examined, in words for whoever can supply what is missing; empty where it can."""
     if not items:
         return "the two models answered no prompt in common"
-    if not any(item.gold for item in items):
+    if not any(item.decided for item in items):
         return NO_GOLD
     if not of_kind:
         return (
@@ -338,7 +374,7 @@ def lacking(answered: Sequence[Answered], items: Sequence[Item], of_kind: Sequen
         )
     for each in answered[:2]:
         rows = [each.by_id[item.id] for item in of_kind]
-        if not any((row.answer or "").strip() for row in rows):
+        if not any(row.given for row in rows):
             return (
                 "right answers are recorded, but no stated answer was extracted from the texts: import them with a filter, or with "
                 "a column, that holds what was answered ('answer')"
@@ -375,7 +411,7 @@ def gather(
 ) -> Gathered:
     """Who takes part: decided by who answered how many of the items, never by what was answered.
 
-    With `automatic`, packs join where the user's own controls are fewer than DEMANDS.
+    With `automatic`, packs join where the user's own unrelated controls are fewer than DEMANDS.
     """
     entrants = [entrant_of(reference, "reference"), entrant_of(suspect, "suspect")]
     rows = [coded(each, items) for each in answered]
@@ -388,7 +424,7 @@ def gather(
         else:
             left_out.append((entrant.name, enough.told))
     joining: list[tuple[Pack, Packed]] = []
-    if not (automatic and _suffice(entrants[2:])):
+    if not (automatic and _suffice(entrants)):
         asked = {item.id for item in items}
         joining = [
             (pack, packed)
@@ -436,7 +472,10 @@ def _answers_enough(row: Codes) -> Share:
     return Share(int((row != NOT_ANSWERED).sum()), len(row))
 
 
-def _suffice(own: Sequence[Entrant]) -> bool:
+def _suffice(entrants: Sequence[Entrant]) -> bool:
+    """Whether the user's controls that are related to neither exhibit, by declaration, meet DEMANDS."""
+    akin = related_matrix(entrants, ())
+    own = [entrant for at, entrant in enumerate(entrants) if at >= 2 and not akin[0, at] and not akin[1, at]]
     labs = {entrant.lab or entrant.lineage for entrant in own} - {""}
     lineages = {entrant.lineage for entrant in own} - {""}
     return len(own) >= DEMANDS.controls and len(labs) >= DEMANDS.labs and len(lineages) >= DEMANDS.lineages
@@ -447,7 +486,11 @@ def coded(answered: Answered, items: Sequence[Item]) -> Codes:
     row = np.full(len(items), NOT_ANSWERED, dtype=np.int64)
     for at, item in enumerate(items):
         stated = answered.by_id.get(item.id)
-        if stated is not None:
+        if stated is None:
+            continue
+        if stated.code is not None:
+            row[at] = stated.code
+        elif item.gold:
             row[at] = (
                 choice_code(stated.answer, item.gold, item.options)
                 if item.options
