@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "conclusions": {"errors", "evidence", "statistics"},
     "investigation": {"errors", "evidence", "sources", "statistics", "measures", "examiners", "conclusions"},
     "probing": {"errors", "evidence", "sources", "statistics", "examiners", "investigation"},
+    "packing": {"errors", "evidence", "sources", "measures"},
     "report": {"errors", "evidence", "statistics"},
     "cli": {
         "errors",
@@ -34,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
         "examiners",
         "conclusions",
         "investigation",
+        "packing",
         "probing",
         "report",
     },

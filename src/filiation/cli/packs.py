@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from filiation.errors import UsageError
+
 app = typer.Typer(
     name="packs",
     help="Control packs: figures of recorded models that stand in a line-up as its default population.",
@@ -69,6 +71,66 @@ def show(
         typer.echo(f"  {lineage}: {', '.join(members)}")
 
 
+@app.command("make")
+def make(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Recorded answers of several models (Parquet).")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The folder to write the pack into.", metavar="FOLDER")
+    ],
+    name: Annotated[str, typer.Option(help="What findings call the pack.")],
+    source: Annotated[str, typer.Option(help="Where the answers come from.")],
+    licence: Annotated[str, typer.Option(help="Under which licence the answers, and so their figures, stand.")],
+    kind: Annotated[
+        str, typer.Option(help="'text' (phrases of answers) or 'answers' (right and wrong answers).")
+    ] = "text",
+    purpose: Annotated[str, typer.Option(help="What the pack is a population for.")] = "",
+    version: Annotated[str, typer.Option(help="The version that findings cite.")] = "1",
+    related: Annotated[
+        Path | None,
+        typer.Option(help="JSON list of [model, model, relation]: pairs that are related.", metavar="FILE"),
+    ] = None,
+    prompts: Annotated[int, typer.Option(help="The most prompts to keep.", min=30)] = 200,
+) -> None:
+    """Make a control pack of your own: figures of recorded answers, never the texts.
+
+    Lineages and labs are those of the table ('filiation transcripts import --lineages'). Name the folder with --pack.
+
+    Example: filiation packs make ours.parquet -o ours-pack --name ours --source "own runs" --licence internal
+    """
+    from filiation.packing import make_pack
+    from filiation.sources.transcripts import read_transcripts
+
+    card = make_pack(
+        read_transcripts(file),
+        output,
+        name=name,
+        kind=kind,
+        purpose=purpose or f"controls recorded in {file.name}",
+        source=source,
+        licence=licence,
+        version=version,
+        related=_relations(related),
+        most_prompts=prompts,
+    )
+    undeclared = sum(not model.lineage for model in card.models)
+    typer.echo(f"{output}: {len(card.models)} models, {len(card.prompts)} prompts")
+    if undeclared:
+        typer.echo(f"{undeclared} models have no declared lineage: they can only help the accused", err=True)
+
+
+def _relations(file: Path | None) -> list[tuple[str, str, str]]:
+    if file is None:
+        return []
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=list[tuple[str, str, str]])
+    except (OSError, msgspec.DecodeError) as error:
+        raise UsageError(
+            f"this is no list of relations: {error}",
+            exhibit=str(file),
+            advice='write [["model", "model", "relation"], ...]',
+        ) from error
+
+
 def _facts(pack: Any) -> dict[str, Any]:
     card = pack.card
     kinds = Counter(kind for _, _, kind in card.related)
@@ -81,7 +143,7 @@ def _facts(pack: Any) -> dict[str, Any]:
         "licence": card.licence,
         "made_by": card.made_by,
         "digest": pack.digest,
-        "bytes": Path(pack.data).stat().st_size,
+        "bytes": pack.data.stat().st_size,
         "models": len(card.models),
         "lineages": len({model.lineage for model in card.models}),
         "labs": len({model.lab for model in card.models}),
