@@ -318,11 +318,14 @@ PACK = "made_up 1 (0123456789ab)"
 
 
 @cache
-def recorded_answers(score: float = 9.0, lineages: int = 70, name: str = "model") -> Examination:
+def recorded_answers(
+    score: float = 9.0, lineages: int = 70, name: str = "model", undeclared: bool = False
+) -> Examination:
     """A made-up comparison of recorded answers: one finding, one outcome without a register, one of a service.
 
     Two models of each of `lineages` control lineages, every fourth of them given, all others from a pack; the scores are
-    drawn at random, and the suspect's is `score`.
+    drawn at random, and the suspect's is `score`. With `undeclared` there are five controls of unknown lineage, and one whose
+    lineage is spelt otherwise.
     """
     entrants = [
         Entrant(name="the reference", lineage="r", lab="R", origin="reference"),
@@ -334,6 +337,9 @@ def recorded_answers(score: float = 9.0, lineages: int = 70, name: str = "model"
             for n in range(lineages) for m in range(2)
         ),
     ]  # fmt: skip
+    if undeclared:
+        entrants += [Entrant(name=f"unknown {n}", lineage="", lab=f"lab {n}", origin="control") for n in range(5)]
+        entrants.append(Entrant(name="once more", lineage="Lineage-7", lab="lab 7", origin="control"))
     rng = np.random.default_rng(1)
     relations, outcomes = {}, []
     for test in (KINSHIP, REFUSING):

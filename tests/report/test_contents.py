@@ -49,6 +49,18 @@ def test_a_line_up_is_read_wherever_its_examiner_put_it():
     assert service.outcomes[0].ranking is None
 
 
+def test_a_line_up_is_counted_as_its_finding_counts_it():
+    """Undeclared lineages and two spellings of one: the picture says what the rank says."""
+    examination = sample.recorded_answers(score=0.5, undeclared=True)
+    section = contents(examination).propositions[0].outcomes[0]
+    assert (section.ranking.above, len(section.ranking.lineages)) == (
+        section.outcome.count,
+        section.outcome.opportunities,
+    )
+    assert section.outcome.opportunities == 70
+    assert any("no declared lineage" in limit for limit in section.outcome.limitations)
+
+
 def test_the_places_named_are_the_first_and_the_suspects():
     ranking = contents(sample.recorded_answers(score=-9.0)).propositions[0].outcomes[0].ranking
     numbers = [number for number, _ in ranking.named]

@@ -55,6 +55,7 @@ from filiation.statistics.line_up import (
     Population,
     held_out_calibration,
     held_out_share,
+    name_key,
     rank_among_lineages,
     smallest_level_that_holds,
 )
@@ -167,10 +168,10 @@ def line_up_content(
 
 def declared_by_packs(entrants: Sequence[Entrant]) -> list[Entrant]:
     """The entrants; one without a declared lineage that a pack knows by its name takes lineage and lab from there."""
-    known = {_key(entrant.name): entrant for entrant in entrants if entrant.origin == "pack" and entrant.lineage}
+    known = {name_key(entrant.name): entrant for entrant in entrants if entrant.origin == "pack" and entrant.lineage}
     told = []
     for entrant in entrants:
-        named = known.get(_key(entrant.name))
+        named = known.get(name_key(entrant.name))
         if named is not None and not entrant.lineage:
             entrant = msgspec.structs.replace(entrant, lineage=named.lineage, lab=entrant.lab or named.lab)
         told.append(entrant)
@@ -192,22 +193,17 @@ def population_of(content: Mapping[str, Any]) -> Population:
     scores = np.asarray(content["scores"], dtype=np.float64).reshape(len(entrants), len(entrants))
     return Population(
         scores=scores[np.ix_(at, at)],
-        lineages=[_key(entrants[n].lineage) for n in at],
-        labs=[_key(lab_of(entrants[n])) for n in at],
+        lineages=[name_key(entrants[n].lineage) for n in at],
+        labs=[name_key(lab_of(entrants[n])) for n in at],
         related=matrix[np.ix_(at, at)],
     )
 
 
-def _key(name: str) -> str:
-    """Names that differ in letter case, spaces and punctuation only are one: two spellings of a lineage are not two lineages."""
-    return "".join(character for character in name.casefold() if character.isalnum()) or name
-
-
 def _copies(entrants: Sequence[Entrant]) -> frozenset[int]:
     """Models of packs that stand in the line-up already under the same name."""
-    given = {_key(entrant.name) for entrant in entrants if entrant.origin != "pack"}
+    given = {name_key(entrant.name) for entrant in entrants if entrant.origin != "pack"}
     return frozenset(
-        at for at, entrant in enumerate(entrants) if entrant.origin == "pack" and _key(entrant.name) in given
+        at for at, entrant in enumerate(entrants) if entrant.origin == "pack" and name_key(entrant.name) in given
     )
 
 
@@ -224,7 +220,7 @@ def related_matrix(entrants: Sequence[Entrant], related: Sequence[tuple[int, int
     for one, other in related:
         matrix[one, other] = matrix[other, one] = True
     for kind in ("lineage", "lab"):
-        names = np.asarray([_key(getattr(entrant, kind)) for entrant in entrants])
+        names = np.asarray([name_key(getattr(entrant, kind)) for entrant in entrants])
         matrix |= (names[:, None] == names[None, :]) & (names[:, None] != "")
     np.fill_diagonal(matrix, False)
     return matrix
@@ -395,8 +391,8 @@ def lacks(content: Mapping[str, Any], free: Sequence[int], demands: Demands) -> 
     if content["prompts"] < demands.prompts:
         return f"only {content['prompts']} prompts were answered by both models; {demands.prompts} are needed"
     declared = [content["entrants"][at] for at in free if content["entrants"][at]["lineage"]]
-    lineages = {_key(entrant["lineage"]) for entrant in declared}
-    labs = {_key(lab_of(entrant)) for entrant in declared}
+    lineages = {name_key(entrant["lineage"]) for entrant in declared}
+    labs = {name_key(lab_of(entrant)) for entrant in declared}
     present = {"controls": len(free), "lineages": len(lineages), "labs": len(labs)}
     short = [
         f"{present[kind]} {kind} of {getattr(demands, kind)}"
@@ -461,7 +457,7 @@ def _scores_by_lineage(content: Mapping[str, Any], free: Sequence[int]) -> tuple
         lineage = content["entrants"][at]["lineage"]
         score = float(content["scores"][0][at])
         if lineage:
-            scores.setdefault(names.setdefault(_key(lineage), lineage), []).append(score)
+            scores.setdefault(names.setdefault(name_key(lineage), lineage), []).append(score)
         else:
             undeclared.append(score)
     return scores, undeclared

@@ -28,7 +28,7 @@ from filiation.evidence import (
     Relation,
     Relations,
 )
-from filiation.statistics.line_up import HELD_OUT, SCALE
+from filiation.statistics.line_up import HELD_OUT, SCALE, name_key
 
 MOST_POINTS = 2000
 """Points drawn in an order plot; more would not be seen, and would weigh on the file."""
@@ -157,17 +157,23 @@ class Ranking:
 
     @property
     def lineages(self) -> tuple[Place, ...]:
-        """The highest model of each ranked control lineage; models of undeclared lineage each for themselves."""
+        """The highest model of each declared and ranked control lineage."""
         highest: dict[str, Place] = {}
-        for place in self.places:
-            if place.role == "control" and place.ranked:
-                highest.setdefault(place.model.lineage or f"undeclared: {place.model.name}", place)
+        for place in self._ranked:
+            if place.model.lineage:
+                highest.setdefault(name_key(place.model.lineage), place)
         return tuple(highest.values())
 
     @property
+    def _ranked(self) -> tuple[Place, ...]:
+        return tuple(place for place in self.places if place.role == "control" and place.ranked)
+
+    @property
     def above(self) -> int:
-        """Control lineages that score at least as high as the suspect."""
-        return sum(place.score >= self.suspect.score for place in self.lineages)
+        """Control lineages that score at least as high as the suspect; all of undeclared lineage count as one more."""
+        undeclared = any(place.score >= self.suspect.score for place in self._ranked if not place.model.lineage)
+        declared = sum(place.score >= self.suspect.score for place in self.lineages)
+        return min(declared + undeclared, len(self.lineages))
 
     @property
     def says_nothing(self) -> bool:

@@ -78,6 +78,11 @@ class Population:
     related: NDArray[np.bool_]
 
 
+def name_key(name: str) -> str:
+    """Names that differ in letter case, spaces and punctuation only are one: two spellings of a lineage are not two lineages."""
+    return "".join(character for character in name.casefold() if character.isalnum()) or name
+
+
 def rank_among_lineages(
     suspect: float, controls: Mapping[str, Sequence[float]], undeclared: Sequence[float] = ()
 ) -> Ranked:
