@@ -498,7 +498,7 @@ def shipped(data: AlpacaEval, pairs: Sequence[tuple[int, int]]) -> dict[str, obj
                 relatives=tuple(powers),
                 calibrated_on=f"{size} recorded models x {len(data.prompts)} prompts of the public AlpacaEval results",
                 date=DATE,
-                tried=(*TRIED, "openings (kept; chosen before, on these and other models: METHODS 3)"),
+                tried=(*TRIED, "openings (kept; chosen before, on these and other models)"),
                 made_by="studies/teacher.py",
             )
         )

@@ -12,7 +12,7 @@ from filiation.evidence import Examination, Finding, Inconclusive, Outcome, cano
 from filiation.examiners import teacher
 from filiation.investigation import judge_again
 from filiation.report.wording import forbidden_words
-from tests.examiners.answering_models import compared, model
+from tests.examiners.recorded_students import compared, model
 
 CANDIDATES = "T,U"
 

@@ -12,7 +12,7 @@ from filiation.evidence import Examination, Finding, Inconclusive, Outcome, cano
 from filiation.examiners import verbatim
 from filiation.investigation import judge_again
 from filiation.report.wording import forbidden_words
-from tests.examiners.answering_models import PROMPTS, compared, model
+from tests.examiners.recorded_students import PROMPTS, compared, model
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,10 @@ def test_a_stranger_without_shared_texts_has_p_of_one(tmp_path: Path, controls: 
 
 
 def test_what_an_unrelated_control_gives_too_does_not_count(tmp_path: Path, controls: list[pl.DataFrame]) -> None:
-    frames = [model("r"), model("s", repeats="r"), model("third", repeats="r"), *controls]
+    reference, suspect, third = model("r"), model("s", repeats="r", share=0.3), model("third")
+    texts = zip(reference["text"], suspect["text"], third["text"], strict=True)
+    third = third.with_columns(text=pl.Series([one if one == other else own for one, other, own in texts]))
+    frames = [reference, suspect, third, *controls]
     for outcome in compared(tmp_path, frames, "verbatim").outcomes:
         assert isinstance(outcome, Finding), outcome.reason
         assert outcome.log10_p == 0

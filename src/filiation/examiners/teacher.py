@@ -43,7 +43,6 @@ from filiation.evidence import (
 )
 from filiation.examiners.examiner import Progress, Subject, silent
 from filiation.examiners.line_up import (
-    SCALE,
     Demands,
     Entrant,
     controls_left,
@@ -66,7 +65,7 @@ from filiation.measures import habits, text_features
 from filiation.measures.habits import FEWEST_MODELS, closeness, contrasts, shared_openings
 from filiation.measures.text_kinship import pairs_of
 from filiation.sources.source import Source
-from filiation.statistics.line_up import rank_among_lineages
+from filiation.statistics.line_up import SCALE, rank_among_lineages
 from filiation.statistics.register import Calibration
 
 NAME = "teacher"

@@ -73,7 +73,7 @@ def closeness(
     # A pair without a common prompt counts as an average one.
     mean[times == 0] = mean[times > 0].mean() if (times > 0).any() else 0.0
     # Sums of float32 differ in their last digits from machine to machine.
-    return standardised(np.round(mean, 7), models)
+    return standardised(np.round(mean, 7).astype(np.float64), models)
 
 
 def vendor_closeness(
