@@ -4,6 +4,8 @@
    renumbered, residual stream rotated, every scale changed) and quantised anew.
 2. The same with a stranger of its width and tokenizer, trained here for a minute (and said to be).
 3. The tokenizers of Claude, GPT-4, GPT-4o, Llama 3, Qwen 2.5 and Mistral Nemo, each with each.
+4. Recorded answers of real models, from the figures in the control packs that ship: Claude against Qwen, and pairs of known
+   relation (the same weights served twice, two versions, an 'aligner' that passes answers on, a student).
 """
 
 from __future__ import annotations
@@ -30,6 +32,16 @@ from studies.demo.exhibits import laundered_copy, smollm2, stranger
 from studies.fetch_tokenizers import fetch
 
 TOKENIZERS = ("claude", "gpt4", "gpt4o", "llama3", "qwen2_5", "mistral_nemo")
+ANSWERS = (
+    ("claude-3-opus-20240229", "Qwen2-72B-Instruct", "two labs' models; one of the pairs in dispute"),
+    ("claude-2", "Qwen-14B-Chat", "two labs' models; one of the pairs in dispute"),
+    ("vicuna-13b-v1.5", "vicuna-13b-v1.5-togetherai", "the same weights, served twice"),
+    ("gpt4_0314", "gpt4_0613", "two versions of one model"),
+    ("claude-3-opus-20240229", "aligner-2b_claude-3-opus-20240229", "a small model that passes the other's answers on"),
+    ("claude-2", "claude2-alpaca-13b", "a student, taught with Claude's answers"),
+)
+"""Reference, suspect and what their makers say, of the models in the control pack `alpaca_eval`."""
+ANSWERS_EXAMINERS = ("text_kinship", "verbatim", "teacher")
 FOLDER = Path("demo")
 
 
@@ -78,8 +90,20 @@ def main(arguments: list[str] | None = None) -> int:
         )
         for first, second in itertools.combinations(TOKENIZERS, 2)
     ]
+    answers = [
+        Task(
+            f"answers of {first} and {second}",
+            f"answers-{first}-{second}",
+            f"pack:alpaca_eval#{first}",
+            f"pack:alpaca_eval#{second}",
+            (),
+            ANSWERS_EXAMINERS,
+        )
+        for first, second, _ in ANSWERS
+    ]
     console.rule("examining")
-    entries = examine_all([*models, *pairs], asked.out, console)
+    entries = examine_all([*models, *pairs, *answers], asked.out, console)
+    entries, spoken = entries[: -len(answers)], entries[-len(answers) :]
     for entry in entries[: len(models)]:
         console.rule(entry.title)
         print_report(entry.examination, console, html_at=str(asked.out / entry.file))
@@ -87,8 +111,13 @@ def main(arguments: list[str] | None = None) -> int:
     by_pair = dict(zip(itertools.combinations(TOKENIZERS, 2), entries[len(models) :], strict=True))
     for (first, second), entry in by_pair.items():
         console.print(f"{first:>12} | {second:<12} {in_short(entry.examination)}", highlight=False)
+    console.rule("recorded answers")
+    for (first, second, said), entry in zip(ANSWERS, spoken, strict=True):
+        console.print(f"{first} | {second} ({said})", highlight=False)
+        for line in told(entry.examination):
+            console.print(f"    {line}", highlight=False)
     index = asked.out / "index.html"
-    index.write_text(index_page(entries[: len(models)], by_pair))
+    index.write_text(index_page(entries[: len(models)], by_pair, spoken))
     console.rule()
     console.print(f"done in {time.monotonic() - started:.0f} seconds; open [bold]{index}[/bold]", highlight=False)
     return 0
@@ -112,7 +141,7 @@ def examine_all(tasks: Sequence[Task], folder: Path, console: Console) -> list[E
         Entry(
             task.title,
             f"{task.name}.html",
-            Examination.from_json((folder / task.name).with_suffix(".json").read_bytes()),
+            Examination.from_json((folder / f"{task.name}.json").read_bytes()),
         )
         for task in tasks
     ]
@@ -132,6 +161,17 @@ def in_short(examination: Examination) -> str:
         f"{finding.count:>6} of {finding.opportunities:<6} pairs in the same order "
         f"({finding.count / finding.opportunities:.3f}), chance {finding.chance} at most, p {probability(finding.log10_p)}"
     )
+
+
+def told(examination: Examination) -> list[str]:
+    """One line per test about a pair of recorded models."""
+    return [
+        f"{outcome.test}: {outcome.count} of {outcome.opportunities} control lineages stand as high, "
+        f"p {probability(outcome.log10_p)}"
+        if isinstance(outcome, Finding)
+        else f"{outcome.test}: {outcome.reason}"
+        for outcome in examination.outcomes
+    ]
 
 
 PAGE = """<!doctype html>
@@ -160,11 +200,18 @@ not how well-trained strangers behave.</p>
 {% endfor %}</table></div>
 <p>Independent training orders shared tokens like a coin (0.5); the tolerance is 0.65. Qwen's and Llama 3's vocabularies were
 built on GPT-4's, as their makers say: a public common ancestor, not copying from one another.</p>
+<h2>Recorded answers</h2>
+<div class="wide"><table><tr><th>reference</th><th>suspect</th><th>what is known</th><th>what was seen</th><th></th></tr>
+{% for row in spoken %}<tr><td>{{ row.first }}</td><td>{{ row.second }}</td><td>{{ row.said }}</td>
+<td>{% for line in row.told %}{{ line }}<br>{% endfor %}</td><td><a href="{{ row.file }}">report</a></td></tr>
+{% endfor %}</table></div>
+<p>Figures of answers to 200 public instructions, recorded by others (AlpacaEval). The suspect is ranked among unrelated
+lineages that answered the same: p is never below one in their number plus one, whatever the number of prompts.</p>
 </body></html>
 """
 
 
-def index_page(entries: list[Entry], pairs: dict[tuple[str, str], Entry]) -> str:
+def index_page(entries: list[Entry], pairs: dict[tuple[str, str], Entry], spoken: Sequence[Entry]) -> str:
     """The page that links to the reports; loads nothing."""
     rows = []
     for (first, second), entry in pairs.items():
@@ -179,7 +226,11 @@ def index_page(entries: list[Entry], pairs: dict[tuple[str, str], Entry]) -> str
                 "p": probability(finding.log10_p) if finding else "",
             }
         )
-    return jinja2.Environment(autoescape=True).from_string(PAGE).render(entries=entries, rows=rows)
+    recorded = [
+        {"first": first, "second": second, "said": said, "file": entry.file, "told": told(entry.examination)}
+        for (first, second, said), entry in zip(ANSWERS, spoken, strict=True)
+    ]
+    return jinja2.Environment(autoescape=True).from_string(PAGE).render(entries=entries, rows=rows, spoken=recorded)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ class Task(NamedTuple):
 
     title: str
     name: str
-    reference: Path
-    suspect: Path
+    reference: Path | str
+    suspect: Path | str
     controls: tuple[Path, ...] = ()
     only: tuple[str, ...] = ()
 
@@ -25,5 +25,5 @@ class Task(NamedTuple):
 def examined(task: Task, folder: Path) -> None:
     """Compare, and leave the report beside its record."""
     examination = filiation.compare(task.reference, task.suspect, task.controls, only=task.only, seed=SEED)
-    (folder / task.name).with_suffix(".html").write_text(html(examination))
-    (folder / task.name).with_suffix(".json").write_bytes(examination.to_json())
+    (folder / f"{task.name}.html").write_text(html(examination))
+    (folder / f"{task.name}.json").write_bytes(examination.to_json())
