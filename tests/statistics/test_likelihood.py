@@ -57,14 +57,14 @@ def test_upper_limit_refuses_what_is_no_count():
 
 def test_value_is_the_ratio_of_the_two_counts():
     # 18 of 20 relatives and 3 of 40 strangers detected: (18.5 / 21) / (3.5 / 41), and (2.5 / 21) / (37.5 / 41) for silence.
-    found = ratio(relatives=(18, 20), strangers=(3, 40), null=Null.POPULATION, log10_p=-1.0)
+    found = ratio(relatives=(18, 20), strangers=(3, 40), null=Null.POPULATION, log10_p=-1.5)
     assert found.log10_value == pytest.approx(math.log10((18.5 / 21) / (3.5 / 41)), abs=1e-3)
     silent = ratio(False, relatives=(18, 20), strangers=(3, 40), null=Null.POPULATION, log10_p=-0.1)
     assert silent.log10_value == pytest.approx(math.log10((2.5 / 21) / (37.5 / 41)), abs=1e-3)
 
 
 def test_interval_is_low_over_high_and_high_over_low_of_jeffreys_intervals():
-    found = ratio(relatives=(18, 20), strangers=(8, 40), null=Null.POPULATION, log10_p=-1.0)
+    found = ratio(relatives=(18, 20), strangers=(8, 40), null=Null.POPULATION, log10_p=-1.5)
     related, stranger = beta(18.5, 2.5), beta(8.5, 32.5)
     assert found.log10_low == pytest.approx(math.log10(related.ppf(0.0125) / stranger.ppf(0.9875)), abs=1.1e-3)
     assert found.log10_high == pytest.approx(math.log10(related.ppf(0.9875) / stranger.ppf(0.0125)), abs=1.1e-3)
@@ -108,6 +108,14 @@ def test_no_number_of_prompts_lifts_a_population_ratio_out_of_one_over_n_to_n():
     silent = ratio(False, null=Null.POPULATION, strangers=(0, 9), relatives=(500, 500), log10_p=-0.1)
     assert silent.log10_value == pytest.approx(-math.log10(9), abs=2e-3)
     assert "1 / N" in silent.cap.reason
+
+
+def test_a_rank_among_lineages_says_no_more_than_one_over_its_p():
+    """Truth by the definition of p: of independent models no more than p stand so high."""
+    found = ratio(relatives=(200, 200), strangers=(0, 100), null=Null.POPULATION, log10_p=math.log10(0.05))
+    assert found.log10_value <= math.log10(20) + 1e-9
+    assert found.log10_high <= math.log10(20) + 1e-9
+    assert found.cap.value == pytest.approx(20, rel=1e-3)
 
 
 @pytest.mark.parametrize("null", [Null.MODEL, Null.EXCHANGEABILITY, Null.POPULATION])

@@ -10,7 +10,7 @@ Caps. A ratio is never above what the validation behind it supports, nor below w
 
     null              at most                          at least
     by model          1 / (p + u)                      1 / (R + 1)
-    by population     N                                the larger of 1 / N and 1 / (R + 1)
+    by population     the smaller of 1 / p and N       the larger of 1 / N and 1 / (R + 1)
     the other two     the smaller of 1 / p and N + 1   1 / (R + 1)
 
 with R relatives and N strangers (controls) counted by lineage, and u the one-sided 95 % upper limit on the share of
@@ -134,6 +134,8 @@ def _most(counts: LineageCounts, null: Null, log10_p: float) -> Cap:
             f"at most 1 / (p + u): {share}, so up to u = {limit:.3g} of all strangers may (95 % limit)",
         )
     if null is Null.POPULATION:
+        if -log10_p < math.log10(counts.strangers):
+            return _cap(10.0**-log10_p, "at most 1 / p, the rank among control lineages")
         return _cap(float(counts.strangers), f"at most N = {counts.strangers}, the number of control lineages")
     if -log10_p < math.log10(counts.strangers + 1.0):
         return _cap(10.0**-log10_p, "at most 1 / p")
