@@ -1,8 +1,8 @@
 """Is this service that model? Do the recorded answers differ from the reference's by more than a change of runtime makes them?
 
 Here a small p speaks *against* identity. The null is 'the answers come from the reference model, up to a distance of at most
-epsilon per answer', because two runtimes or number types never answer exactly alike; epsilon was fixed from the same weights run
-in several ways, on other models than those judged (`studies/service.py`). Rejecting says 'differs by more than runtimes
+epsilon per answer', because two runtimes or number types never answer exactly alike; epsilon was argued from number formats, set
+wide, and tested on the same weights run in several ways, never on the judged pair (`studies/service.py`). Rejecting says 'differs by more than runtimes
 do'. Not rejecting says that too little was asked, or that the two are close; it never says 'the same model', and still less
 that one was made from the other.
 
@@ -10,9 +10,9 @@ Four tests, each exact in its own kind of recording:
 
     service.samples            temperature above 0: can a rule learned from earlier pairs tell the next pair of answers apart?
                                chance at most 1/2 + epsilon (statistics/two_samples.py)
-    service.answers            temperature 0: do the answers part within their first letters? chance at most epsilon
     service.margins            temperature 0, reference with log-probabilities: do they part where the reference's choice was
-                               clear? Another runtime turns near ties, seldom clear choices: epsilon is smaller
+                               clear? Another runtime turns near ties, seldom clear choices: epsilon is small
+    service.answers            temperature 0: do the answers part within their first letters? chance at most epsilon
     service.log-probabilities  both with log-probabilities: are those of the first tokens apart by more than another number type
                                moves them?
 
@@ -90,14 +90,14 @@ def _test(kind: str, formula: str, symmetric: bool) -> Test:
     )
 
 
-SAMPLES, ANSWERS, MARGINS, LOG_PROBABILITIES = TESTS = (
+SAMPLES, MARGINS, ANSWERS, LOG_PROBABILITIES = TESTS = (
     _test(
         "samples", "P(Bin(n, 1/2 + epsilon) >= k), k pairs of sampled answers told apart by a rule fixed before", False
     ),
-    _test("answers", "P(Bin(n, epsilon) >= k), k prompts whose answers part within their first letters", True),
     _test(
         "margins", "P(Bin(n, epsilon) >= k), k prompts whose answers part where the reference's choice was clear", False
     ),
+    _test("answers", "P(Bin(n, epsilon) >= k), k prompts whose answers part within their first letters", True),
     _test(
         "log-probabilities", "P(Bin(n, epsilon) >= k), k prompts whose first tokens' log-probabilities lie apart", False
     ),
@@ -105,7 +105,7 @@ SAMPLES, ANSWERS, MARGINS, LOG_PROBABILITIES = TESTS = (
 CLAIMS = ("another model served",)
 ASSUMPTIONS = (
     "Were the reference model served, each answer would differ from its recorded one with a chance of at most epsilon, whatever "
-    "the others did: a bound that was measured on other models run in several ways, not one that follows from theory.",
+    "the others did: a bound that was argued from number formats, set wide, and tested on other models run in several ways.",
     "The recorded parameters, system prompt included, are those that were in force on both sides.",
     "The prompts were chosen without looking at the suspect's answers.",
 )
@@ -114,7 +114,7 @@ LIMITATIONS = (
     "hidden system prompt, another chat template or a filter all do it.",
     "A large chance is never identity: too little may have been asked, and a model close to the reference differs rarely.",
     "Whatever is found here says nothing of descent.",
-    "Epsilon was measured on small models on one kind of processor; batching, kernels and number types of large services were not.",
+    "Epsilon was tested on small models on one kind of processor; batching, kernels and number types of large services were not.",
 )
 REFERENCES = (
     "Lopez-Paz and Oquab 2017, Revisiting classifier two-sample tests",
