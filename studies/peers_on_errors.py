@@ -40,16 +40,21 @@ PRIORS = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class Items:
-    """Answers as codes, models x items; `distractors`: wrong options per item (for free-form: distinct wrong answers seen)."""
+    """Answers as codes, models x items; `distractors`: wrong options per item (for free-form: distinct wrong answers seen).
+
+    `kinds`: wrong answers there may be (for free-form: one that was not seen besides).
+    """
 
     codes: NDArray[np.int64]
     distractors: NDArray[np.float64]
+    kinds: NDArray[np.float64]
 
 
 def items_of(codes: NDArray[np.int64], options: NDArray[np.int64]) -> Items:
     """`options`: per item, 0 for free-form answers."""
     distinct = np.array([len(set(column[column >= WRONG].tolist())) for column in codes.T], dtype=np.float64)
-    return Items(codes, np.maximum(np.where(options > 0, options - 1.0, distinct), 1.0))
+    seen = np.maximum(np.where(options > 0, options - 1.0, distinct), 1.0)
+    return Items(codes, seen, np.where(options > 0, seen, distinct + 1.0))
 
 
 @dataclass(frozen=True)
@@ -92,23 +97,21 @@ def _prior(items: Items, givers: NDArray[np.float64], erred: NDArray[np.float64]
     wrong = items.codes >= WRONG
 
     def likelihood(prior: float) -> float:
-        chance = (givers - 1 + prior / (items.distractors + 1)) / np.maximum(erred - 1 + prior, 1e-9)
+        chance = (givers - 1 + prior / items.kinds) / np.maximum(erred - 1 + prior, 1e-9)
         return float(np.log(np.where(wrong, np.maximum(chance, 1e-12), 1.0)).sum())
 
     return max(PRIORS, key=likelihood)
 
 
-def _popularity(model: Responses, items: Items, first: int, second: int, of: int) -> NDArray[np.float64]:
-    """Chance, among wrong answers, of the answer that `of` gave: its share among the other models that erred."""
-    codes = items.codes
-    wrong = codes >= WRONG
-    givers = model.givers[of].copy()
-    erred = model.erred.copy()
-    for each in (first, second):
-        givers -= wrong[each] & (codes[each] == codes[of])
-        erred -= wrong[each]
-    uniform = model.prior / (items.distractors + 1.0)
-    popularity: NDArray[np.float64] = (np.maximum(givers, 0.0) + uniform) / (np.maximum(erred, 0.0) + model.prior)
+def _popularity(model: Responses, items: Items, reference: int, suspect: int) -> NDArray[np.float64]:
+    """Chance, among wrong answers, of the one that the reference gave: its share among all other models than the suspect.
+
+    The reference stays in: that it gave this answer is evidence of how popular the answer is (left out, the chance is too small).
+    """
+    wrong = items.codes >= WRONG
+    givers = model.givers[reference] - (wrong[suspect] & (items.codes[suspect] == items.codes[reference]))
+    erred = model.erred - wrong[suspect]
+    popularity: NDArray[np.float64] = (givers + model.prior / items.kinds) / (np.maximum(erred, 0.0) + model.prior)
     return popularity
 
 
@@ -137,7 +140,7 @@ def omega(items: Items, model: Responses, reference: int, suspect: int) -> tuple
     chance = np.where(
         codes[reference] == RIGHT,
         right,
-        (1 - right) * _popularity(model, items, reference, suspect, reference),
+        (1 - right) * _popularity(model, items, reference, suspect),
     )[both]
     seen = (codes[reference] == codes[suspect])[both].sum()
     z = (seen - chance.sum()) / math.sqrt(max(float((chance * (1 - chance)).sum()), 1e-9))
@@ -145,20 +148,20 @@ def omega(items: Items, model: Responses, reference: int, suspect: int) -> tuple
 
 
 def _equal_errors(items: Items, model: Responses, reference: int, suspect: int) -> NDArray[np.float64]:
-    """Per item, the chance that two wrong answers are one: the sum of squared popularities among the other models."""
+    """Per item, the chance that two wrong answers are one, given the other models' (two draws of a Dirichlet-multinomial).
+
+    The square of estimated popularities in its place is too small, the more so the fewer the models.
+    """
     codes = items.codes
     wrong = codes >= WRONG
-    erred = model.erred - wrong[reference] - wrong[suspect]
-    scale, uniform = erred + model.prior, model.prior / (items.distractors + 1.0)
-    # The sum of squared popularities of wrong answers among the others: every other model adds its answer's share once.
-    squares = np.zeros(codes.shape[1])
-    for other in range(len(codes)):
-        if other in (reference, suspect):
-            continue
-        share = _popularity(model, items, reference, suspect, other)
-        squares += np.where(wrong[other], (share + uniform / scale) / scale, 0.0)
-    squares += uniform * model.prior / scale**2
-    return squares
+    squares, erred = model.givers.sum(axis=0), model.erred - wrong[reference] - wrong[suspect]
+    # Sum of n_a^2 without the two: taking one giver away from n leaves 2 n - 1 less.
+    squares = squares - np.where(wrong[reference], 2 * model.givers[reference] - 1, 0.0)
+    left = model.givers[suspect] - (wrong[reference] & (codes[reference] == codes[suspect]))
+    squares = squares - np.where(wrong[suspect], 2 * left - 1, 0.0)
+    each, total = model.prior / items.kinds, erred + model.prior
+    chance: NDArray[np.float64] = (squares + 2 * each * erred + items.kinds * each**2 + total) / (total * (total + 1))
+    return chance
 
 
 def generalized_binomial(items: Items, model: Responses, reference: int, suspect: int) -> tuple[float, float]:
@@ -174,7 +177,7 @@ def generalized_binomial(items: Items, model: Responses, reference: int, suspect
 
 def omega_on_errors(items: Items, model: Responses, reference: int, suspect: int) -> tuple[float, float]:
     both = (items.codes[reference] >= WRONG) & (items.codes[suspect] >= WRONG)
-    chance = np.clip(_popularity(model, items, reference, suspect, reference), 1e-9, 1 - 1e-9)[both]
+    chance = np.clip(_popularity(model, items, reference, suspect), 1e-9, 1 - 1e-9)[both]
     seen = (items.codes[reference] == items.codes[suspect])[both].sum()
     z = float((seen - chance.sum()) / math.sqrt(max(float((chance * (1 - chance)).sum()), 1e-9)))
     return z, _normal(z)
@@ -245,6 +248,16 @@ PEERS: dict[str, Peer] = {
     "per-prompt signed ranks (Wilcoxon)": signed_ranks,
     "exact multiset, item by item": exact_multiset,
 }
+
+
+def independent_answers(rng: np.random.Generator, models: int, items: int, options: int = 10) -> Items:
+    """Simulated strangers for whom all that omega and GBT assume is true: one ability per model, one difficulty and one
+    distribution of wrong answers per item, and nothing else."""
+    chance = expit(rng.normal(0.0, 1.0, models)[:, None] - rng.normal(0.3, 1.2, items)[None, :])
+    cumulated = rng.dirichlet(np.full(options - 1, 0.5), size=items).cumsum(axis=1)
+    chosen = (rng.random((models, items, 1)) > cumulated[None]).sum(axis=2).clip(0, options - 2)
+    codes = np.where(rng.random((models, items)) < chance, RIGHT, WRONG + chosen)
+    return items_of(codes.astype(np.int64), np.full(items, options))
 
 
 def judged_by(name: str, items: Items) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

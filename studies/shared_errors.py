@@ -511,6 +511,17 @@ def false_accusations(recorded: Recorded, scores: Matrix) -> dict[str, Any]:
     return found
 
 
+def where_peers_are_right(models: int, items: int) -> dict[str, Any]:
+    """Shares of simulated pairs with p <= level where items are independent given ability, difficulty and popularity."""
+    simulated = peers.independent_answers(np.random.default_rng(SEED), models, items)
+    off = ~np.eye(models, dtype=np.bool_)
+    found = {}
+    for name in peers.PEERS:
+        tails = peers.judged_by(name, simulated)[1][off]
+        found[name] = {f"p <= {level:g}": round(float((tails <= math.log10(level)).mean()), 4) for level in LEVELS}
+    return found
+
+
 def calibration_of(recorded: Recorded, scores: Matrix) -> dict[str, Any]:
     levels = held_out_calibration(recorded.population(scores), np.random.default_rng(SEED))
     return {
@@ -725,6 +736,10 @@ def study(say: Callable[[str], None]) -> dict[str, Any]:
             f"\n{title}: {part['models']} models of {part['labs']} labs, {part['items']} items; read and scored in {seconds:.1f} s"
         )
         _print_benchmark(part, say)
+    results["peers on simulated independent items, 32 models x 800"] = where_peers_are_right(32, 800)
+    say("\npeers on simulated independent items, 32 models x 800:")
+    for name, shares in results["peers on simulated independent items, 32 models x 800"].items():
+        say(f"    {name:46s} {shares}")
     results["relatives, free-form"] = power_of([row for row in found if row["benchmark"] != "mmlu_pro"])
     results["relatives, multiple choice"] = power_of([row for row in found if row["benchmark"] == "mmlu_pro"])
     results["relatives, pair by pair"] = found

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import binom
 
 from filiation.errors import MalformedSource, UsageError
 from filiation.evidence import Examination, Finding, Inconclusive, NotExamined, Outcome, digest
@@ -22,6 +23,7 @@ from filiation.measures import shared_errors as measure
 from filiation.report.wording import forbidden_words
 from filiation.sources.packs import CARD, Card, PackModel, opened, packs, shipped
 from filiation.sources.transcripts import prompt_id
+from studies import peers_on_errors
 from studies import shared_errors as study
 from tests.examiners.answering_models import codes_of, population, write_transcripts
 
@@ -422,6 +424,22 @@ def test_shipped_packs_are_what_the_recorded_answers_give(benchmark: str) -> Non
     packed = measure.unpack(opened(benchmark).data.read_bytes())
     assert np.array_equal(packed.codes, recorded.codes)
     assert [model.name for model in opened(benchmark).card.models] == list(recorded.models)
+
+
+def test_the_peers_hold_their_levels_where_items_are_independent() -> None:
+    """What they say of real models is then no fault of how they were written: omega, GBT and our own per-item chance."""
+    simulated = peers_on_errors.independent_answers(np.random.default_rng(8), 24, 400)
+    off = ~np.eye(24, dtype=np.bool_)
+    for name in ("omega, items that both got wrong", "GBT, items that both got wrong", "exact multiset, item by item"):
+        tails = peers_on_errors.judged_by(name, simulated)[1][off]
+        assert (tails <= np.log10(0.05)).mean() < 0.09, name
+        assert (tails <= -3).mean() < 0.01, name
+
+
+def test_the_tail_of_unequal_chances_against_the_binomial() -> None:
+    for count in (0, 1, 7, 20):
+        found = peers_on_errors.poisson_binomial_log10_tail(count, np.full(20, 0.3))
+        assert found == pytest.approx(binom.logsf(count - 1, 20, 0.3) / np.log(10), abs=1e-9)
 
 
 def test_holm_against_the_published_procedure() -> None:
