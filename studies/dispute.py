@@ -344,7 +344,7 @@ def page(results: dict[str, Any]) -> str:
         "",
         "## What may be said",
         "",
-        f"**{conclusion_of(pairs)}** Shared errors are apart, below. This is not evidence of independence: it says what these "
+        f"**{conclusion_of(pairs)}** {standing_out(pairs)} This is not evidence of independence: it says what these "
         "answers, to these prompts, of these versions, could show, and they could show little of some kinds of taking (below). "
         "Nothing is said about weights, tokenizers, code, data, or versions that are not recorded here.",
         "",
@@ -431,6 +431,23 @@ def page(results: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(out)
+
+
+def standing_out(pairs: dict[str, Any]) -> str:
+    """What is said of shared errors on the front: a pair above all other strangers is named, with what such a place is worth."""
+    said = []
+    for task, row in pairs["shared errors"].items():
+        if row["of those as high"] == 0:
+            every = row["pairs"] + row["pairs of other strangers"]
+            one, other = row["pair that stands highest"]
+            both, same = row["its wrong answers: both, the same"]
+            said.append(
+                f"One observation is left open: on {task}, {one} and {other} share {same} of {both} errors, more beyond expectation than "
+                f"any of {row['pairs of other strangers']} pairs of other strangers. Were all {every} pairs alike, the highest would "
+                f"lie among these {row['pairs']} with chance {row['pairs'] / every:.2f}; by rank p is {row['smallest p']} before any "
+                "correction. Wrong keys, which turn right answers into shared errors of good models, were not excluded."
+            )
+    return " ".join(said) or "Shared errors, below, add nothing to it."
 
 
 def conclusion_of(pairs: dict[str, Any]) -> str:

@@ -10,8 +10,9 @@ import pytest
 
 from filiation.evidence import Examination, Finding, Inconclusive, Outcome, canonical
 from filiation.examiners import verbatim
-from filiation.investigation import judge_again
+from filiation.investigation import compare, judge_again
 from filiation.report.wording import forbidden_words
+from studies import alpaca_eval
 from tests.examiners.recorded_students import PROMPTS, compared, model
 
 
@@ -84,3 +85,19 @@ def test_no_more_than_the_prompts_shown_are_listed(tmp_path: Path, controls: lis
     rows = [row for row in found.components if row.kind == "shared text"]
     assert len(rows) == verbatim.SHOWN + 1
     assert rows[-1].note == str(PROMPTS - verbatim.SHOWN)
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not alpaca_eval.present(), reason="the recorded answers are not on this machine")
+def test_a_public_corrector_holds_long_answers_of_gpt_4(tmp_path: Path) -> None:
+    """Known from the recorded answers: one 'aligner' gives GPT-4's long answers; controls come from the shipped pack."""
+    file = tmp_path / "two.parquet"
+    pair = ["gpt4_1106_preview", "aligner-2b_qwen1.5-72b-chat"]
+    alpaca_eval.load().frame.filter(pl.col("model").is_in(pair)).write_parquet(file)
+    seen = by_test(compare(*(f"transcripts:{file}#{name}" for name in pair), only=["verbatim"]))
+    answers = seen["verbatim.answers"]
+    assert isinstance(answers, Finding), answers.reason
+    assert answers.count == 0
+    assert answers.log10_p <= math.log10(0.05)
+    # Packs hold nothing of passages, and the two alone are no line-up.
+    assert isinstance(seen["verbatim.passages"], Inconclusive)

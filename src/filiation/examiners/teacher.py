@@ -58,9 +58,9 @@ from filiation.examiners.text_kinship import (
     Gathered,
     answers_of,
     gather,
-    inherited,
     same_recordings,
 )
+from filiation.examiners.verbatim import related_with_copies
 from filiation.measures import habits, text_features
 from filiation.measures.habits import FEWEST_MODELS, closeness, contrasts, shared_openings
 from filiation.measures.text_kinship import pairs_of
@@ -146,7 +146,7 @@ def line_up(
         return gathered
     values, same = measured(gathered, progress)
     copies = same_recordings(same)
-    related = sorted({*gathered.related, *copies, *inherited(gathered, copies)})
+    related = related_with_copies(gathered, copies)
     content = content_of(
         gathered.entrants,
         values,

@@ -14,6 +14,7 @@ accused. The record names prompts and lengths, never texts; `filiation transcrip
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -184,10 +185,26 @@ def share_answers(gathered: Gathered, progress: Progress = silent) -> tuple[Shar
             long[exhibit] += (whole[exhibit] != 0).sum()
         progress("comparing answers", min(1.0, (start + len(block)) / len(gathered.prompts)))
     copies = same_recordings(equal / np.maximum(long, 10))
-    related = tuple(sorted({*gathered.related, *copies, *inherited(gathered, copies)}))
+    related = related_with_copies(gathered, copies)
     whole, words, model, prompt = (np.concatenate(column) for column in zip(*tables, strict=True))
     matrix = related_matrix(gathered.entrants, related)
     return identical_answers(whole, words, model, prompt, matrix), related
+
+
+def related_with_copies(gathered: Gathered, copies: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Listed relations; an exhibit that a pack recorded, too, has its relatives.
+
+    Of the suspect, 'unknown' relations are not taken over: what it comes from is in dispute, and a control that is related
+    to the suspect after all can only speak for it.
+    """
+    listed = set(gathered.related)
+    for number, pack in enumerate(gathered.packs):
+        at = {member: entrant for entrant, (which, member) in gathered.packed.items() if which == number}
+        listed -= {(at[i], at[j]) for i, j, kind in pack.card.related if kind == "unknown" and i in at and j in at}
+    known = dataclasses.replace(gathered, related=tuple(sorted(listed)))
+    of_reference = inherited(gathered, [pair for pair in copies if pair[0] == 0])
+    of_suspect = inherited(known, [pair for pair in copies if pair[0] == 1])
+    return tuple(sorted({*gathered.related, *copies, *of_reference, *of_suspect}))
 
 
 def share_passages(
