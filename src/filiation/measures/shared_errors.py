@@ -203,7 +203,7 @@ def standardised_excess(pairs: Shared) -> Matrix:
     """Excess over its exact standard deviation; 0 for pairs without an opportunity. Not a p-value: see the module."""
     values = pairs.excess / np.sqrt(np.maximum(pairs.variance, 1e-12))
     # Sums differ in their last digits from machine to machine; medians would turn that into other choices.
-    rounded: Matrix = np.round(np.where(pairs.variance > 1e-12, values, 0.0), 6)
+    rounded: Matrix = np.asarray(np.round(np.where(pairs.variance > 1e-12, values, 0.0), 6), dtype=np.float64)
     return rounded
 
 
