@@ -2,9 +2,9 @@
 
 Here a small p speaks *against* identity. The null is 'the answers come from the reference model, up to a distance of at most
 epsilon per answer', because two runtimes or number types never answer exactly alike; epsilon was argued from number formats, set
-wide, and tested on the same weights run in several ways, never on the judged pair (`studies/service.py`). Rejecting says 'differs by more than runtimes
-do'. Not rejecting says that too little was asked, or that the two are close; it never says 'the same model', and still less
-that one was made from the other.
+wide, and tested on the same weights run in several ways, never on the judged pair (`studies/service.py`). Rejecting says
+'differs by more than runtimes do'. Not rejecting says that too little was asked, or that the two are close; it never says 'the
+same model', and still less that one was made from the other.
 
 Four tests, each exact in its own kind of recording:
 
