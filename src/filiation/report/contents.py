@@ -22,6 +22,7 @@ from filiation.evidence import (
     Finding,
     Identity,
     Inconclusive,
+    NotExamined,
     Null,
     Outcome,
     Proposition,
@@ -41,6 +42,9 @@ FEWER_PLACES = 3
 
 FEW_CONTROLS = 12
 """Up to so many controls are described one by one."""
+
+PARTS = ("configuration", "tokenizer", "weights")
+"""What an exhibit may be without; reasons that differ in this word alone are one reason."""
 
 MOST_LAYERS = 200
 """Layers per side of a map; no decoder comes near it, so more is a broken or hostile record."""
@@ -181,6 +185,11 @@ class Ranking:
         return len({place.score for place in self.places}) == 1
 
     @property
+    def ranks_nothing(self) -> bool:
+        """Whether the suspect and every ranked control, of which there are some, have one score: their order says nothing."""
+        return bool(self._ranked) and {place.score for place in self._ranked} == {self.suspect.score}
+
+    @property
     def left_out(self) -> int:
         return sum(not place.ranked for place in self.places)
 
@@ -237,6 +246,11 @@ class PropositionSection:
     remarks: tuple[str, ...] = ()
 
     @property
+    def empty(self) -> bool:
+        """Whether nothing is left to be told here: its outcomes, if any, are folded."""
+        return not (self.outcomes or self.conclusions or self.layer_map or self.order_plot or self.remarks)
+
+    @property
     def findings(self) -> tuple[OutcomeSection, ...]:
         """Findings, those that carry a likelihood ratio first."""
         found = [section for section in self.outcomes if section.kind == "finding"]
@@ -250,13 +264,54 @@ class PropositionSection:
 
 
 @dataclass(frozen=True)
+class Folded:
+    """Several tests that could not be examined for one reason, told in one place instead of test by test.
+
+    `parts`: of what the exhibit is without, where the reason names parts. `whole`: examiners all of whose tests stand here.
+    """
+
+    reason: str
+    parts: tuple[str, ...]
+    outcomes: tuple[NotExamined, ...]
+    whole: frozenset[str]
+
+    @property
+    def named(self) -> tuple[tuple[str, int], ...]:
+        """Who is meant: an examiner with the number of its tests where all of several stand here, else test by test."""
+        tests: dict[str, int] = {}
+        for outcome in self.outcomes:
+            count = sum(other.examiner == outcome.examiner for other in self.outcomes)
+            together = outcome.examiner in self.whole and count > 1
+            tests.setdefault(outcome.examiner if together else outcome.test, count if together else 1)
+        return tuple(tests.items())
+
+
+@dataclass(frozen=True)
 class Contents:
-    """A whole report."""
+    """A whole report. `propositions` hold every outcome but the `folded` ones; `not_examined` lists all without a finding."""
 
     examination: Examination
     propositions: tuple[PropositionSection, ...]
     digest: str
     not_examined: tuple[Outcome, ...] = field(default=())
+    folded: tuple[Folded, ...] = field(default=())
+
+    @property
+    def rankings(self) -> tuple[Ranking, ...]:
+        """Every line-up by rank that can be read."""
+        sections = (section for proposition in self.propositions for section in proposition.outcomes)
+        return tuple(section.ranking for section in sections if section.ranking is not None)
+
+    @property
+    def packs(self) -> tuple[str, ...]:
+        """The control packs that took part in any line-up."""
+        return tuple(dict.fromkeys(pack for ranking in self.rankings for pack in ranking.packs))
+
+    @property
+    def pack_controls(self) -> int:
+        """Models of control packs that stood in any line-up, ranked or not, each name once."""
+        places = (place for ranking in self.rankings for place in ranking.places)
+        return len({name_key(place.model.name) for place in places if place.model.origin == "pack"})
 
     @property
     def few_controls(self) -> bool:
@@ -285,12 +340,45 @@ def contents(examination: Examination) -> Contents:
     """Rearrange a record for its readers: propositions in their fixed order, those nobody asked about left out."""
     asked = {outcome.proposition for outcome in examination.outcomes}
     asked |= {conclusion.proposition for conclusion in examination.conclusions}
+    folds = folded(examination.outcomes)
+    apart = frozenset(outcome.id for fold in folds for outcome in fold.outcomes)
+    sections = (_proposition(examination, word, apart) for word in Proposition if word in asked)
     return Contents(
         examination=examination,
-        propositions=tuple(_proposition(examination, word) for word in Proposition if word in asked),
+        propositions=tuple(section for section in sections if not section.empty),
         digest=examination.digest,
         not_examined=tuple(outcome for outcome in examination.outcomes if not isinstance(outcome, Finding)),
+        folded=folds,
     )
+
+
+def folded(outcomes: tuple[Outcome, ...]) -> tuple[Folded, ...]:
+    """The tests that were not examined for a reason that two or more of them share, by reason, in the record's order."""
+    by_reason: dict[tuple[str, bool], list[tuple[str, NotExamined]]] = {}
+    for outcome in outcomes:
+        if isinstance(outcome, NotExamined):
+            stem, part = _without_its_part(outcome.reason)
+            by_reason.setdefault((stem, bool(part)), []).append((part, outcome))
+    folds = []
+    for (stem, _), members in by_reason.items():
+        here = frozenset(outcome.id for _, outcome in members)
+        if len(members) > 1:
+            elsewhere = {outcome.examiner for outcome in outcomes if outcome.id not in here}
+            folds.append(
+                Folded(
+                    reason=stem,
+                    parts=tuple(dict.fromkeys(part for part, _ in members if part)),
+                    outcomes=tuple(outcome for _, outcome in members),
+                    whole=frozenset(outcome.examiner for _, outcome in members if outcome.examiner not in elsewhere),
+                )
+            )
+    return tuple(folds)
+
+
+def _without_its_part(reason: str) -> tuple[str, str]:
+    """A reason as what stands before the part it ends in, and that part; the whole reason and nothing where it names none."""
+    stem, _, last = reason.rpartition(" ")
+    return (stem, last) if stem and last in PARTS else (reason, "")
 
 
 def conclusion_entered(outcome: Outcome, conclusions: tuple[Conclusion, ...]) -> Conclusion | None:
@@ -310,10 +398,12 @@ def relation_of(conclusion: Conclusion, outcomes: tuple[Outcome, ...]) -> str:
     return named[0] if named else "the relation"
 
 
-def _proposition(examination: Examination, proposition: Proposition) -> PropositionSection:
-    outcomes = tuple(outcome for outcome in examination.outcomes if outcome.proposition is proposition)
+def _proposition(examination: Examination, proposition: Proposition, apart: frozenset[str]) -> PropositionSection:
+    """One proposition, without the outcomes whose `id` is in `apart`."""
+    asked = tuple(outcome for outcome in examination.outcomes if outcome.proposition is proposition)
+    outcomes = tuple(outcome for outcome in asked if outcome.id not in apart)
     remarks: list[str] = []
-    examiners = tuple(dict.fromkeys(outcome.examiner for outcome in outcomes))
+    examiners = tuple(dict.fromkeys(outcome.examiner for outcome in asked))
     pairs = [examination.relations[name].pair for name in examiners if name in examination.relations]
     return PropositionSection(
         proposition=proposition,

@@ -98,6 +98,7 @@ def _environment() -> jinja2.Environment:
     environment.filters["tens"] = typographic
     environment.globals |= {
         "name": wording.visible,
+        "counts": lambda folds: [len(fold.outcomes) for fold in folds],
         "ratio_cell": _ratio_cell,
         "likelihood": _likelihood,
         "scale_picture": _scale_picture,

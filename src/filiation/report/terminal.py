@@ -23,7 +23,7 @@ COLUMNS = ("test", "k of n", "chance", "p", "LR")
 def report(examination: Examination, *, html_at: str = "") -> RenderableType:
     """The whole report for a `rich` console; `html_at` is where the HTML report lies, if anywhere."""
     told = contents(examination)
-    parts: list[RenderableType] = [_heading(examination), _table(told), *_conclusions(told), *_line_ups(told)]
+    parts: list[RenderableType] = [_heading(told), _table(told), *_folded(told), *_conclusions(told), *_line_ups(told)]
     parts += _limits(examination)
     parts += [Text(), _remark(wording.NOT_THE_POSTERIOR), _remark(f"Record {told.digest}")]
     if html_at:
@@ -59,22 +59,28 @@ def remark(section: OutcomeSection) -> str:
     proposition = wording.PROPOSITION_TITLES[outcome.proposition]
     kind = wording.KIND_TITLES[section.kind]
     told = f"{proposition}, null {wording.NULL_TITLES[outcome.null]}. {kind}: {wording.visible(outcome.reason)}"
+    if section.ranking is not None and section.ranking.ranks_nothing:
+        return f"{wording.ended(told)} {wording.nothing_ranked(outcome.test, section.ranking.suspect.value)}"
     if section.ranking is None or section.kind == "finding":
         return told
     return f"{told} ({wording.standing(section.ranking.above, len(section.ranking.lineages))})"
 
 
-def _heading(examination: Examination) -> Text:
+def _heading(told: Contents) -> Text:
+    examination = told.examination
     heading = Text("What has ")
     heading.append(wording.visible(examination.suspect.name, 120), style="bold")
     heading.append(" taken from ")
     heading.append(wording.visible(examination.reference.name, 120), style="bold")
-    return heading.append(f", if anything? Told with {wording.plural(len(examination.controls), 'control')}.")
+    beside = wording.controls(len(examination.controls), told.pack_controls, told.packs)
+    return heading.append(f", if anything? Told from {wording.told_from(examination)}, {beside}.")
 
 
 def _table(told: Contents) -> RenderableType:
     """One row of figures per outcome and its remark below, on the whole width: readable in 80 columns."""
     sections = [section for proposition in told.propositions for section in proposition.outcomes]
+    if not sections:
+        return Text()
     rows = [row(section) for section in sections]
     widths = [max(len(cells[column]) for cells in [COLUMNS, *rows]) for column in range(len(COLUMNS))]
     parts: list[RenderableType] = [Text(), _line(COLUMNS, widths, "bold underline")]
@@ -96,6 +102,18 @@ def _line(cells: Sequence[str], widths: Sequence[int], style: str) -> Table:
     return line
 
 
+def _folded(told: Contents) -> list[RenderableType]:
+    """The tests that were not examined for a shared reason: every one counted and named, the reason once."""
+    if not told.folded:
+        return []
+    title = wording.not_examined_count([len(fold.outcomes) for fold in told.folded])
+    lines: list[RenderableType] = [Text(), Text(title, style="bold")]
+    for fold in told.folded:
+        text = f"{wording.folded_names(fold.named)}: {wording.folded_reason(fold.reason, fold.parts)}"
+        lines.append(Padding(Text(text, style="dim", overflow="fold"), (0, 0, 0, 2)))
+    return lines
+
+
 def _conclusions(told: Contents) -> list[RenderableType]:
     """The sentence of every finding that carries a conclusion, with its likelihood ratio."""
     lines: list[RenderableType] = []
@@ -109,10 +127,18 @@ def _conclusions(told: Contents) -> list[RenderableType]:
                 Text(),
                 Text(title, style="bold"),
                 Text(wording.sentence(section.outcome)),
+                *_nothing_ranked(section),
                 *([_remark(wording.reading(section.outcome))] if wording.reading(section.outcome) else []),
                 Text(likelihood),
             ]
     return lines
+
+
+def _nothing_ranked(section: OutcomeSection) -> list[RenderableType]:
+    """The sentence below a finding whose line-up has one score."""
+    if section.ranking is None or not section.ranking.ranks_nothing:
+        return []
+    return [Text(wording.nothing_ranked(section.outcome.test, section.ranking.suspect.value))]
 
 
 def _line_ups(told: Contents) -> list[RenderableType]:

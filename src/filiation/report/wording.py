@@ -255,11 +255,68 @@ HELD_OUT_CAPTION = (
 
 
 def told_from(examination: Examination) -> str:
-    """What was examined: files, recorded answers, or both."""
+    """What was examined: files, recorded answers, figures of such, or several of these."""
     formats = {examination.reference.format, examination.suspect.format}
-    if formats == {"transcript"}:
-        return "recorded answers"
-    return "files and recorded answers" if "transcript" in formats else "their files"
+    answers = formats & set(ANSWERS)
+    if not answers:
+        return "their files"
+    told = " and ".join(ANSWERS[kind] for kind in ANSWERS if kind in answers)
+    return told if answers == formats else f"files and {told}"
+
+
+ANSWERS = {"transcript": "recorded answers", "pack": "figures of recorded answers"}
+"""Formats of exhibits that are no files of a model, and what was read of them."""
+
+
+def controls(given: int, of_packs: int, packs: Sequence[str]) -> str:
+    """Who stood beside the suspect: 'with 3 controls', 'with 137 controls from the control pack ...', 'without controls'."""
+    if not of_packs:
+        return f"with {plural(given, 'control')}" if given else "without controls"
+    if not given:
+        return f"with {plural(of_packs, 'control')} from {packs_named(packs)}"
+    return f"with {plural(given, 'control')}, and {whole(of_packs)} from {packs_named(packs)}"
+
+
+def packs_named(packs: Sequence[str]) -> str:
+    """'the control pack alpaca_eval 1 (e21646e447dc)'."""
+    return f"the control {'pack' if len(packs) == 1 else 'packs'} {'; '.join(visible(pack, 120) for pack in packs)}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """'a', 'a or b', 'a, b or c'."""
+    return " or ".join(part for part in (", ".join(words[:-1]), words[-1]) if part) if words else ""
+
+
+def folded_names(named: Sequence[tuple[str, int]]) -> str:
+    """The tests of one shared reason: 'tokenizer (4 tests), weights (4 tests), teacher.vendor'."""
+    return ", ".join(
+        f"{visible(name)} ({plural(count, 'test')})" if count > 1 else visible(name) for name, count in named
+    )
+
+
+def folded_reason(reason: str, parts: Sequence[str]) -> str:
+    """A shared reason with all the parts that it names: '... without the model's configuration, tokenizer or weights.'"""
+    return _running(f"{reason.strip()} {listed(parts)}".strip())
+
+
+def not_examined_count(counts: Sequence[int]) -> str:
+    """'Not examined: 24 tests, for 3 reasons that several share'; `counts`: tests per shared reason."""
+    reasons = "one reason that they share" if len(counts) == 1 else f"{whole(len(counts))} reasons that several share"
+    return f"Not examined: {plural(sum(counts), 'test')}, for {reasons}"
+
+
+SHARED = {"verbatim.passages": "a passage", "verbatim.answers": "a long answer"}
+"""What a test counts, beyond what unrelated models give alike; a score of nought says that there is none."""
+
+
+def nothing_ranked(test: str, score: float) -> str:
+    """Said of a line-up in which the suspect and all ranked controls have this one score."""
+    if score == 0 and test in SHARED:
+        return (
+            f"No control and not the suspect shares {SHARED[test]} with the reference, beyond what unrelated models give "
+            "alike: nothing was there to be ranked."
+        )
+    return "No control and not the suspect stands out: all have one score, so that nothing was there to be ranked."
 
 
 def count_label(outcome: Finding) -> str:
