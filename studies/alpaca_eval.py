@@ -1,6 +1,6 @@
 """The recorded answers that the text examiners are calibrated on: 139 models x 502 prompts of the public AlpacaEval results.
 
-The texts are licensed CC BY-NC 4.0 and stay where they are (`/work/shared/data`, or FILIATION_DATA); nothing of them is
+The texts are licensed CC BY-NC 4.0 and stay where they are (see studies/recorded_data.py); nothing of them is
 copied. Lineages and relations are those of the file beside them: from names, configurations and general knowledge, not
 verified against weights. Everything that is not listed as related counts as unrelated.
 """
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from filiation.measures.text_features import Features, features_of
 from filiation.sources.transcripts import SCHEMA, prompt_id
+from studies.recorded_data import DATA
 
-DATA = Path(os.environ.get("FILIATION_DATA", "/work/shared/data"))
-CACHE = Path(os.environ.get("FILIATION_CACHE", "/tmp/filiation-studies"))
+CACHE = Path(os.environ.get("FILIATION_CACHE") or Path(__file__).parents[1] / ".cache" / "studies")
 
 RELATIONS = {
     "same-model": "same model",

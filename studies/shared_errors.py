@@ -13,7 +13,7 @@
 
 No constant is fitted to the truth: effects are medians over all pairs. But the variants under 'tried' were looked at on these cases
 before one was kept, so AUC is also given with the variant chosen anew for every lineage on the other lineages' pairs. Lineages
-and labs below are public knowledge, not verified against weights. The data stays where it is (`/work/shared/data`, or FILIATION_DATA).
+and labs below are public knowledge, not verified against weights. The data stays where it is (see studies/recorded_data.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import hashlib
 import itertools
 import json
 import math
-import os
 import resource
 import sys
 import time
@@ -54,9 +53,9 @@ from filiation.statistics.line_up import (
 )
 from filiation.statistics.register import Calibration, RegisterEntry, StrangerCount
 from studies import peers_on_errors as peers
+from studies.recorded_data import DATA
 
 ROOT = Path(__file__).parent.parent
-DATA = Path(os.environ.get("FILIATION_DATA", "/work/shared/data"))
 PACKS = ROOT / "src" / "filiation" / "packs"
 REGISTER = ROOT / "src" / "filiation" / "calibration" / "shared_errors.json"
 RESULTS = ROOT / "studies" / "results" / "shared_errors.json"

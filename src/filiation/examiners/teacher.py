@@ -49,7 +49,7 @@ from filiation.examiners.line_up import (
     declared_by_packs,
     judge_line_up,
     line_up_content,
-    observe_transcript,
+    observe_answers,
     related_matrix,
 )
 from filiation.examiners.text_kinship import (
@@ -58,9 +58,9 @@ from filiation.examiners.text_kinship import (
     Gathered,
     answers_of,
     gather,
+    related_with_copies,
     same_recordings,
 )
-from filiation.examiners.verbatim import related_with_copies
 from filiation.measures import habits, text_features
 from filiation.measures.habits import FEWEST_MODELS, closeness, contrasts, shared_openings
 from filiation.measures.text_kinship import pairs_of
@@ -128,7 +128,7 @@ RESAMPLES = 100
 
 def observe(source: Source, progress: Progress = silent) -> Observation | Absent:
     """Who the model is said to be, and a digest of what it answered."""
-    return observe_transcript(NAME, VERSION, source)
+    return observe_answers(NAME, VERSION, source, "text")
 
 
 def relate(first: Subject, second: Subject, seed: int, progress: Progress = silent) -> Relation | Absent:

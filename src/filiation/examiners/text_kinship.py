@@ -16,6 +16,7 @@ raise a control lineage's highest score: it helps the accused.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -159,7 +160,7 @@ def line_up(
         gathered.prompts, looks, seed, lambda prompts: kinship(values[[place[prompt] for prompt in prompts]], size)
     )
     copies = same_recordings(same)
-    related = {*gathered.related, *copies, *inherited(gathered, copies)}
+    related = related_with_copies(gathered, copies)
     effect = _resampled(values, size, seed)
     progress("scored", 1.0)
     return Relation(
@@ -172,7 +173,7 @@ def line_up(
             gathered.entrants,
             scores,
             prompts=len(gathered.prompts),
-            related=sorted(related),
+            related=related,
             packs=[pack.title for pack in gathered.packs],
             seed=seed,
             test=TESTS[0].id,
@@ -266,7 +267,12 @@ def gather(
             packed[len(entrants)] = (at, model)
             entrants.append(Entrant(name=known.name, lineage=known.lineage, lab=known.lab, origin="pack"))
             texts.append({})
-        related += [(standing[at, one], standing[at, other]) for one, other, _ in pack.card.related]
+        # Of a suspect that is a model of the pack, as of one that was recorded there too: see `related_with_copies`.
+        related += [
+            (standing[at, one], standing[at, other])
+            for one, other, kind in pack.card.related
+            if kind != "unknown" or 1 not in (standing[at, one], standing[at, other])
+        ]
     return Gathered(
         entrants=tuple(entrants),
         prompts=tuple(common),
@@ -410,6 +416,22 @@ def inherited(gathered: Gathered, copies: Sequence[tuple[int, int]]) -> set[tupl
             if at >= 2 and (alike or at in relatives.get(copy, ())):
                 found.add((exhibit, at))
     return found
+
+
+def related_with_copies(gathered: Gathered, copies: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Listed relations; an exhibit that a pack recorded, too, has its relatives.
+
+    Of the suspect, 'unknown' relations are not taken over: what it comes from is in dispute, and a control that is related
+    to the suspect after all can only speak for it.
+    """
+    listed = set(gathered.related)
+    for number, pack in enumerate(gathered.packs):
+        at = {member: entrant for entrant, (which, member) in gathered.packed.items() if which == number}
+        listed -= {(at[i], at[j]) for i, j, kind in pack.card.related if kind == "unknown" and i in at and j in at}
+    known = dataclasses.replace(gathered, related=tuple(sorted(listed)))
+    of_reference = inherited(gathered, [pair for pair in copies if pair[0] == 0])
+    of_suspect = inherited(known, [pair for pair in copies if pair[0] == 1])
+    return tuple(sorted({*gathered.related, *copies, *of_reference, *of_suspect}))
 
 
 def _resampled(values: Pairs, size: int, seed: int) -> list[int]:

@@ -14,7 +14,6 @@ accused. The record names prompts and lengths, never texts; `filiation transcrip
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +28,7 @@ from filiation.evidence import (
     Component,
     Effect,
     Identity,
+    NotExamined,
     Null,
     Observation,
     Outcome,
@@ -39,13 +39,20 @@ from filiation.evidence import (
     digest,
 )
 from filiation.examiners.examiner import Progress, Subject, silent
-from filiation.examiners.line_up import Demands, judge_line_up, line_up_content, observe_transcript, related_matrix
+from filiation.examiners.line_up import (
+    Demands,
+    common_fields,
+    judge_line_up,
+    line_up_content,
+    observe_answers,
+    related_matrix,
+)
 from filiation.examiners.text_kinship import (
     BLOCK,
     Gathered,
     answers_of,
     gather,
-    inherited,
+    related_with_copies,
     same_recordings,
 )
 from filiation.measures import text_features
@@ -61,6 +68,7 @@ from filiation.measures.verbatim import (
     shared_texts,
     words_of,
 )
+from filiation.sources.packs import PackSource
 from filiation.sources.source import Source
 from filiation.sources.transcripts import Transcript
 from filiation.statistics.intervals import share_interval
@@ -107,13 +115,14 @@ PARAMETERS: dict[str, bool | int | float | str] = {"packs": "auto", "most_prompt
 """`packs`: 'auto', 'none', or names and folders. `most_prompts`: of more, those with the smallest ids are taken."""
 
 DEMANDS = Demands(prompts=30, lineages=19, labs=10, controls=30)
+NO_TEXTS = "passages need the texts of both models, and a control pack holds figures of them alone"
 SHOWN = 25
 """At most so many prompts are listed as components, longest texts first."""
 
 
 def observe(source: Source, progress: Progress = silent) -> Observation | Absent:
     """Who the model is said to be, and a digest of what it answered."""
-    return observe_transcript(NAME, VERSION, source)
+    return observe_answers(NAME, VERSION, source, "text")
 
 
 def relate(first: Subject, second: Subject, seed: int, progress: Progress = silent) -> Relation | Absent:
@@ -133,22 +142,26 @@ def line_up(
     settings = {**PARAMETERS, **reference.parameters}
     most = int(settings["most_prompts"])
     gathered = gather(reference, suspect, controls, str(settings["packs"]), most)
-    alone = gather(reference, suspect, controls, "none", most)
     if isinstance(gathered, Absent):
         return gathered
-    assert not isinstance(alone, Absent)
-    prompt_words = {**prompts_of(suspect), **prompts_of(reference)}
     answers, related = share_answers(gathered, progress)
-    found = share_passages(alone, prompt_words, progress)
-    by_answers = _part(gathered, answers, related, seed, TESTS[1].id)
-    by_passages = _part(alone, found, alone.related, seed, TESTS[0].id)
-    content = {
-        "answers": by_answers,
-        "passages": by_passages,
-        "summary": {**by_answers["summary"], **by_passages["summary"]},
-        "texts": _shared_by_the_pair(alone, prompt_words),
+    content: dict[str, Any] = {
+        "answers": _part(gathered, answers, related, seed, TESTS[1].id),
+        "passages": {"not_examined": NO_TEXTS},
+        "texts": [],
         "features": text_features.VERSION,
         "measure": measure.VERSION,
+    }
+    if not any(isinstance(exhibit.source, PackSource) for exhibit in (reference, suspect)):
+        in_text = [control for control in controls if not isinstance(control.source, PackSource)]
+        alone = gather(reference, suspect, in_text, "none", most)
+        assert not isinstance(alone, Absent)
+        prompt_words = {**prompts_of(suspect), **prompts_of(reference)}
+        found = share_passages(alone, prompt_words, progress)
+        content["passages"] = _part(alone, found, alone.related, seed, TESTS[0].id)
+        content["texts"] = _shared_by_the_pair(alone, prompt_words)
+    content["summary"] = {
+        test: figures for part in ("answers", "passages") for test, figures in content[part].get("summary", {}).items()
     }
     progress("compared", 1.0)
     return Relation(
@@ -189,22 +202,6 @@ def share_answers(gathered: Gathered, progress: Progress = silent) -> tuple[Shar
     whole, words, model, prompt = (np.concatenate(column) for column in zip(*tables, strict=True))
     matrix = related_matrix(gathered.entrants, related)
     return identical_answers(whole, words, model, prompt, matrix), related
-
-
-def related_with_copies(gathered: Gathered, copies: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Listed relations; an exhibit that a pack recorded, too, has its relatives.
-
-    Of the suspect, 'unknown' relations are not taken over: what it comes from is in dispute, and a control that is related
-    to the suspect after all can only speak for it.
-    """
-    listed = set(gathered.related)
-    for number, pack in enumerate(gathered.packs):
-        at = {member: entrant for entrant, (which, member) in gathered.packed.items() if which == number}
-        listed -= {(at[i], at[j]) for i, j, kind in pack.card.related if kind == "unknown" and i in at and j in at}
-    known = dataclasses.replace(gathered, related=tuple(sorted(listed)))
-    of_reference = inherited(gathered, [pair for pair in copies if pair[0] == 0])
-    of_suspect = inherited(known, [pair for pair in copies if pair[0] == 1])
-    return tuple(sorted({*gathered.related, *copies, *of_reference, *of_suspect}))
 
 
 def share_passages(
@@ -283,6 +280,8 @@ def _judged(
 ) -> Outcome:
     whole = relations.pair.content
     content = whole[part]
+    if "not_examined" in content:
+        return NotExamined(**common_fields(test, relations.pair, VERSION), reason=content["not_examined"])
     seen = content["summary"][test.id]
     low, high = share_interval(seen["count"], seen["opportunities"])
     current = whole["features"] == text_features.VERSION and whole["measure"] == measure.VERSION

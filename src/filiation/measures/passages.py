@@ -43,7 +43,8 @@ class Words:
 
 def words_of(text: str, limit: int = WORD_LIMIT) -> Words:
     """The first `limit` words of a text."""
-    forms, spans = [], []
+    forms: list[str] = []
+    spans: list[tuple[int, int]] = []
     for found in _WORD.finditer(text):
         if len(forms) == limit:
             return Words(tuple(forms), tuple(spans), True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +120,7 @@ def passages(texts: Sequence[Sequence[str]], prompts: Sequence[Sequence[str]], l
         found = _runs(text, length, numbers)
         kept.append(np.setdiff1d(found, asked[id(prompt)], assume_unique=True))
     sizes = np.array([len(part) for part in kept], dtype=np.int64)
-    hashes = np.concatenate(kept) if kept else np.zeros(0, dtype=np.uint64)
+    hashes: Any = np.concatenate(kept) if kept else np.zeros(0, dtype=np.uint64)
     return HashSets(np.concatenate([[0], np.cumsum(sizes)]), hashes)
 
 
@@ -143,13 +144,13 @@ def longest_run(first: Sequence[str], second: Sequence[str]) -> int:
     best = 0
     before = np.zeros(len(second) + 1, dtype=np.int64)
     places: dict[str, list[int]] = {}
-    for at, word in enumerate(second):
-        places.setdefault(word, []).append(at)
+    for position, word in enumerate(second):
+        places.setdefault(word, []).append(position)
     for word in first:
         row = np.zeros_like(before)
-        at = places.get(word)
-        if at:
-            row[np.array(at) + 1] = before[at] + 1
-            best = max(best, int(row[np.array(at) + 1].max()))
+        at = np.array(places.get(word, ()), dtype=np.intp)
+        if len(at):
+            row[at + 1] = before[at] + 1
+            best = max(best, int(row[at + 1].max()))
         before = row
     return best
