@@ -18,7 +18,7 @@ Four tests, each exact in its own kind of recording:
 
 An opportunity is a prompt (in `samples`, a pair of answers), never a token: tokens of one answer depend on each other. Prompts
 count only where both sides recorded the same parameters, system prompt included: where these differ, nothing is examined,
-for any other system prompt would reject.
+for another system prompt alone can reject.
 """
 
 from __future__ import annotations
@@ -420,10 +420,10 @@ def _reason_to_decline(test: Test, content: Mapping[str, Any], entry: RegisterEn
         return f"not validated: the register of nulls has no entry for {test.id}"
     if not content["stated"]:
         return (
-            "the recordings do not state their parameters; any other system prompt or temperature would tell them apart"
+            "the recordings do not state their parameters; another system prompt or temperature could tell them apart"
         )
     if not content["same_setting"]:
-        return "the recorded parameters differ; any other system prompt, temperature or length would tell the answers apart"
+        return "the recorded parameters differ; another system prompt, temperature or length could tell the answers apart"
     if not opportunities:
         return {
             SAMPLES.id: "no answers were sampled at a temperature above 0",
