@@ -247,8 +247,9 @@ class PropositionSection:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is left to be told here: its outcomes, if any, are folded."""
-        return not (self.outcomes or self.conclusions or self.layer_map or self.order_plot or self.remarks)
+        """Whether nothing is left to be told here: its outcomes, if any, are folded, and no finding was concluded from."""
+        concluded = any(conclusion.merged_ids for conclusion in self.conclusions)
+        return not (self.outcomes or concluded or self.layer_map or self.order_plot or self.remarks)
 
     @property
     def findings(self) -> tuple[OutcomeSection, ...]:

@@ -139,56 +139,72 @@ def _anchor(index: int, last: int) -> str:
 
 
 def ranking(picture: Ranking, identifier: str) -> Markup:
-    """Strip of scores: one dot for each control lineage, the suspect among them; below, the first places by name."""
+    """Strip of scores: one dot for each control lineage, the suspect among them; below, the first places by name.
+
+    A dot right of the suspect's line is a lineage that scores at least as high: as many stand there as declared lineages
+    were counted. Controls that are not ranked are hollow and stand below the axis.
+    """
     left, right, step = 14.0, 386.0, 34.0
-    lineages = picture.lineages
-    values = [place.value for place in (picture.suspect, *picture.places)]
+    inner = left + 7.0, right - 7.0
+    values = [place.value for place in picture.places]
     low, high = min(values), max(values)
-    span = (high - low) or 1.0
 
     def at(value: float) -> float:
-        return left + (right - left) * (value - low) / span
+        return inner[0] + (inner[1] - inner[0]) * (value - low) / ((high - low) or 1.0)
 
-    columns: dict[int, int] = {}
-    heights = []
-    for place in lineages:
-        column = round(at(place.value) / 7.0)
-        columns[column] = columns.get(column, 0) + 1
-        heights.append((7.0 * column, columns[column] - 1, place))
-    rise = min(7.0, 84.0 / max([1, *columns.values()]))
-    base = 124.0
     suspect = at(picture.suspect.value)
-    parts = [
-        _text(left, 14, f"{wording.plural(len(lineages), 'control lineage')}, each with its highest score", "tick"),
-        _line(left, base + 6, right, base + 6, "axis"),
-        *(
-            _element(
-                "circle",
-                _element("title", f"{_told(place)}: {wording.score(place.value)}"),
-                cx=min(max(x, left), right),
-                cy=base - rise * level,
-                r=3.2,
-                class_="control",
-            )
-            for x, level, place in heights
-        ),
-        _line(suspect, 34, suspect, base + 6, "suspect rule"),
-        _element("circle", _element("title", "the suspect"), cx=suspect, cy=34, r=6, class_="suspect"),
-        _text(left, base + 22, wording.score(low), "tick"),
-        _text(right, base + 22, wording.score(high), "tick", text_anchor="end"),
-        _text(200, base + 22, "score against the reference", "tick", text_anchor="middle"),
-    ]
+    dots = _stacked([(at(place.value) - suspect, place) for place in picture.lineages], 7.0)
+    tallest = max((level + 1 for _, level, _ in dots), default=1)
+    rise = min(7.0, 84.0 / tallest)
+    hollow = [place for place in picture.places if not place.ranked]
+    head = 46.0 if hollow else 34.0
+    base = head + max(30.0, rise * tallest + 12.0)
+    foot = base + (34.0 if hollow else 22.0)
+    legend = [f"{wording.plural(len(picture.lineages), 'control lineage')}, each with its highest score"]
+    legend += [f"hollow, below the axis: {wording.plural(len(hollow), 'control')} not ranked"] if hollow else []
     anchor = "end" if suspect > WIDTH * 0.6 else "start"
-    parts.append(_text(suspect - 10 if anchor == "end" else suspect + 10, 38, "suspect", "label suspect-label",
-                       text_anchor=anchor))  # fmt: skip
-    top = base + 40
-    for index, (number, place) in enumerate(picture.named):
-        parts.append(_place(number, place, at(place.value), left, right, top + step * index))
+    top = foot + 18
+    parts = [
+        *(_text(left, 14.0 + 14.0 * line, told, "tick") for line, told in enumerate(legend)),
+        _line(left, base + 6, right, base + 6, "axis"),
+        *(_dot(place, suspect + x, base - rise * level, "control") for x, level, place in dots),
+        *(_dot(place, at(place.value), base + 14, "left-out") for place in hollow),
+        _line(suspect, head, suspect, base + 6, "suspect rule"),
+        _element("circle", _element("title", "the suspect"), cx=suspect, cy=head, r=6, class_="suspect"),
+        _text(suspect - 10 if anchor == "end" else suspect + 10, head + 4, "suspect", "label suspect-label",
+              text_anchor=anchor),
+        _text(left, foot, wording.score(low), "tick"),
+        _text(right, foot, wording.score(high), "tick", text_anchor="end"),
+        _text(200, foot, "score against the reference", "tick", text_anchor="middle"),
+        *(
+            _place(number, place, at(place.value), left, right, top + step * index)
+            for index, (number, place) in enumerate(picture.named)
+        ),
+    ]  # fmt: skip
     described = "; ".join(
         f"place {number}: {_told(place)}, {wording.score(place.value)}" for number, place in picture.named
     )
     title = f"Line-up: the suspect among the controls by score, {wording.visible(picture.test)}"
     return _drawing(identifier, title, described, top + step * len(picture.named) + 4, parts)
+
+
+def _stacked(offsets: Sequence[tuple[float, Place]], width: float) -> list[tuple[float, int, Place]]:
+    """Places in columns of this width beside the suspect: offset of the column's middle, level in it, place.
+
+    Columns begin at the suspect, so that no place changes sides by being put into one.
+    """
+    filled: dict[int, int] = {}
+    stacked = []
+    for offset, place in offsets:
+        column = math.floor(offset / width + 1e-9)
+        stacked.append((width * (column + 0.5), filled.get(column, 0), place))
+        filled[column] = filled.get(column, 0) + 1
+    return stacked
+
+
+def _dot(place: Place, x: float, y: float, class_: str) -> Markup:
+    hint = _element("title", f"{_told(place)}: {wording.score(place.value)}")
+    return _element("circle", hint, cx=x, cy=y, r=3.2, class_=class_)
 
 
 def _place(number: int, place: Place, x: float, left: float, right: float, y: float) -> Markup:
