@@ -380,6 +380,70 @@ def recorded_answers(
     )
 
 
+WITHOUT = "the reference: a control pack holds figures of recorded answers, without the model's "
+UNREAD = "the reference: a control pack holds figures of recorded answers, not the answers themselves"
+
+
+def of_packs() -> Examination:
+    """As `recorded_answers`, of two models of a pack: no control given, and twelve tests that could not be examined."""
+    whole = recorded_answers()
+    asked = (
+        ("architecture.design-rarity", Proposition.DESIGN, Null.POPULATION, WITHOUT + "configuration"),
+        *((f"tokenizer.{test}", Proposition.TOKENIZER, Null.MODEL, WITHOUT + "tokenizer") for test in "abcd"),
+        *((f"weights.{test}", Proposition.WEIGHTS, Null.MODEL, WITHOUT + "weights") for test in "abc"),
+        *((f"verbatim.{test}", Proposition.OUTPUTS, Null.POPULATION, UNREAD) for test in "ab"),
+        ("service.samples", Proposition.SERVICE, Null.MODEL, UNREAD),
+        ("teacher.vendor", Proposition.OUTPUTS, Null.POPULATION, "no teacher was named"),
+    )
+    missing = tuple(
+        NotExamined(
+            id=f"outcome-{test}", examiner=test.split(".")[0], examiner_version="1", test=test, proposition=proposition,
+            alternative=INDEPENDENT, relation_class=ANCESTOR, characteristic=Characteristic.INDIVIDUAL, null=null,
+            reason=reason,
+        )
+        for test, proposition, null, reason in asked
+    )  # fmt: skip
+    return msgspec.structs.replace(
+        whole,
+        reference=msgspec.structs.replace(whole.reference, format="pack"),
+        suspect=msgspec.structs.replace(whole.suspect, format="pack"),
+        controls=(),
+        outcomes=(*whole.outcomes, *missing),
+    )
+
+
+def files_and_answers() -> Examination:
+    """A folder and recorded answers: whatever was asked could not be examined, for one reason."""
+    whole = of_packs()
+    outcomes = [outcome for outcome in whole.outcomes if isinstance(outcome, NotExamined)]
+    return msgspec.structs.replace(
+        whole,
+        reference=msgspec.structs.replace(whole.reference, format="folder"),
+        relations={},
+        outcomes=tuple(msgspec.structs.replace(o, reason="one of the two is of files only") for o in outcomes),
+        conclusions=(),
+    )
+
+
+def nothing_shared(test: str = "verbatim.passages", score: float = 0.0) -> Examination:
+    """Recorded answers with one test, in which everybody has one score."""
+    whole = recorded_answers()
+    asked = msgspec.structs.replace(KINSHIP, id=test)
+    relations = whole.relations["text_kinship"]
+    entrants = [msgspec.convert(entrant, Entrant) for entrant in relations.pair.content["entrants"]]
+    scores = np.full((len(entrants), len(entrants)), score)
+    content = line_up_content(entrants, scores, prompts=200, seed=7, test=test)
+    pair = msgspec.structs.replace(relations.pair, examiner=test.split(".")[0], content=content)
+    outcome = judge_line_up(
+        asked, Relations(pair=pair), Calibration(examiner=pair.examiner, entries=(_entry(asked),)), examiner_version="1",
+        demands=Demands(prompts=50, lineages=19, labs=10, controls=30),
+        effect=Effect(name="share of prompts", value=0.0, low=0.0, high=0.02), assumptions=(), limitations=(),
+    )  # fmt: skip
+    return msgspec.structs.replace(
+        whole, relations={pair.examiner: Relations(pair=pair)}, outcomes=(outcome,), conclusions=conclude((outcome,))
+    )
+
+
 def _answers_of(name: str, lineage: str) -> Identity:
     file = FileRecord(name="answers.parquet", size=4_000_000, sha256=digest("answers"), basis="read")
     return Identity(name=name, format="transcript", lineage_id=lineage, lineage_basis="declared" if lineage else "unknown",

@@ -25,6 +25,58 @@ def test_every_outcome_is_told_exactly_once():
     assert sorted(outcome.id for outcome in told) == sorted(outcome.id for outcome in examination.outcomes)
 
 
+@pytest.mark.parametrize("examination", [sample.of_packs(), sample.files_and_answers()])
+def test_every_outcome_is_told_once_or_folded(examination):
+    told = contents(examination)
+    apart = [section.outcome for part in told.propositions for section in part.outcomes]
+    together = [outcome for fold in told.folded for outcome in fold.outcomes]
+    assert sorted(o.id for o in [*apart, *together]) == sorted(o.id for o in examination.outcomes)
+    assert all(outcome in told.not_examined for outcome in together)
+
+
+def test_shared_reasons_are_folded_with_everybody_counted():
+    folds = contents(sample.of_packs()).folded
+    assert [(fold.reason, fold.parts, len(fold.outcomes)) for fold in folds] == [
+        (sample.WITHOUT.strip(), ("configuration", "tokenizer", "weights"), 8),
+        (sample.UNREAD, (), 3),
+    ]
+    # Of 'service' another test was examined, so that its test is named, and not the examiner.
+    assert [fold.named for fold in folds] == [
+        (("architecture.design-rarity", 1), ("tokenizer", 4), ("weights", 3)),
+        (("verbatim", 2), ("service.samples", 1)),
+    ]
+
+
+def test_what_is_folded_has_no_proposition_left_over_and_a_reason_of_one_test_is_not_folded():
+    told = contents(sample.of_packs())
+    assert [part.proposition for part in told.propositions] == list(Proposition)[3:]
+    assert "teacher.vendor" in [section.outcome.test for section in told.propositions[0].outcomes]
+    assert contents(sample.files_and_answers()).propositions == ()
+    assert contents(sample.bare()).folded == ()
+
+
+def test_two_inconclusive_outcomes_of_one_reason_are_not_folded():
+    examination = sample.examination()
+    inconclusive = examination.outcomes[-1]
+    again = msgspec.structs.replace(inconclusive, id="again", test="weights.again")
+    assert contents(msgspec.structs.replace(examination, outcomes=(inconclusive, again))).folded == ()
+
+
+def test_controls_of_packs_are_counted_once_over_all_line_ups():
+    told = contents(sample.recorded_answers())
+    assert (told.pack_controls, told.packs) == (104, (sample.PACK,))
+    assert sum(place.model.origin == "pack" for ranking in told.rankings for place in ranking.places) == 208
+    assert (contents(sample.examination()).pack_controls, contents(sample.examination()).packs) == (0, ())
+
+
+@pytest.mark.parametrize(
+    ("examination", "silent"), [(sample.nothing_shared(), True), (sample.recorded_answers(), False)]
+)
+def test_a_line_up_of_one_score_ranks_nothing(examination, silent):
+    section = contents(examination).propositions[0].outcomes[0]
+    assert section.ranking.ranks_nothing is silent
+
+
 def test_propositions_come_in_their_fixed_order():
     told = [
         [part.proposition for part in contents(examination).propositions]

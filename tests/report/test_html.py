@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from filiation.evidence import Component, Finding
-from filiation.report import wording
+from filiation.report import pictures, wording
+from filiation.report.contents import contents
 from filiation.report.html import html, notebook_html, typographic
 from tests.report import sample
 
@@ -23,6 +24,9 @@ SAMPLES = {
     "recorded answers": sample.recorded_answers(),
     "recorded answers, nothing found": sample.recorded_answers(score=-0.3),
     "recorded answers, few": sample.recorded_answers(lineages=12),
+    "models of a pack": sample.of_packs(),
+    "nothing to examine": sample.files_and_answers(),
+    "nothing shared": sample.nothing_shared(),
     "recorded answers, hostile": sample.recorded_answers(name=sample.HOSTILE),
 }
 
@@ -117,7 +121,7 @@ def test_hostile_names_are_shown_as_text(hostile):
     assert "&lt;script&gt;" in rendered
 
 
-@pytest.mark.parametrize("name", ["unrelated", "recorded answers", "recorded answers, few"])
+@pytest.mark.parametrize("name", ["unrelated", "recorded answers", "recorded answers, few", "nothing shared"])
 def test_no_coordinate_leaves_its_picture(name):
     rendered = html(SAMPLES[name])
     assert "nan" not in re.sub(r">[^<]*<", "><", rendered).lower().split()
@@ -126,7 +130,9 @@ def test_no_coordinate_leaves_its_picture(name):
     assert not re.search(r' (?:x|y|cx|cy|x1|x2|y1|y2|width|height)="-', rendered)
 
 
-@pytest.mark.parametrize("name", ["related", "unrelated", "recorded answers", "recorded answers, nothing found"])
+@pytest.mark.parametrize(
+    "name", ["related", "unrelated", "recorded answers", "recorded answers, nothing found", "models of a pack"]
+)
 def test_every_figure_of_the_record_is_told(name):
     examination = SAMPLES[name]
     text = re.sub(r"\s+", " ", Page(html(examination)).text)
@@ -195,3 +201,38 @@ def test_propositions_are_the_groups_of_the_front_page():
     links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
     assert len(groups) == 3
     assert links == ["#outputs", "#guardrails", "#service"]
+
+
+def test_folded_tests_are_one_row_and_listed_in_full_in_the_appendix():
+    rendered = html(SAMPLES["models of a pack"])
+    summary, _, rest = rendered.partition('<section class="proposition"')
+    appendix = rest[rest.index('id="not-examined"') :]
+    assert "tokenizer (4 tests), weights (3 tests)" in summary
+    assert "tokenizer.a" not in summary
+    assert all(f"tokenizer.{test}" in appendix for test in "abcd")
+    assert "proposition 1 of 3" in rest
+    assert "Those that stood in line-ups, 104, are of the control pack" in rest
+    assert "No test was asked for" not in html(SAMPLES["nothing to examine"])
+
+
+def test_notebook_fragment_names_what_is_folded():
+    fragment = Page(notebook_html(SAMPLES["models of a pack"]))
+    assert fragment.unbalanced == []
+    assert "not examined: architecture.design-rarity, tokenizer (4 tests)" in fragment.text
+
+
+@pytest.mark.parametrize("score", [-9.0, -0.3, 0.5, 1.5, 9.0])
+def test_as_many_dots_stand_right_of_the_suspect_as_lineages_score_as_high(score):
+    ranking = contents(sample.recorded_answers(score=score)).propositions[0].outcomes[0].ranking
+    drawn = str(pictures.ranking(ranking, "strip"))
+    line = float(re.search(r'<line x1="([\d.]+)"[^>]*class="suspect rule"', drawn)[1])
+    dots = re.findall(r'<circle cx="([\d.]+)" cy="[\d.]+" r="3.2" class="([a-z-]+)"', drawn)
+    assert sum(kind == "control" and float(x) > line for x, kind in dots) == ranking.above
+    assert sum(kind == "control" for _, kind in dots) == len(ranking.lineages)
+    assert sum(kind == "left-out" for _, kind in dots) == ranking.left_out
+    assert all(0 < float(x) < pictures.WIDTH for x, _ in dots)
+
+
+def test_a_line_up_without_content_is_told_and_drawn():
+    rendered = html(SAMPLES["nothing shared"])
+    assert "No control and not the suspect shares a passage with the reference" in rendered

@@ -79,3 +79,35 @@ def test_outcomes_stand_below_their_proposition():
         for test in (sample.KINSHIP.id, sample.REFUSING.id, "service.answers")
     ]
     assert sorted([*places, *tests]) == [at for pair in zip(places, tests, strict=True) for at in pair]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_tests_of_one_reason_are_told_in_one_line(width):
+    lines = printed(sample.of_packs(), width).splitlines()
+    assert max(len(line) for line in lines) <= width
+    text = " ".join(" ".join(lines).split())
+    assert "Not examined: 11 tests, for 2 reasons that several share" in text
+    assert "architecture.design-rarity, tokenizer (4 tests), weights (3 tests): the reference: a control pack" in text
+    assert "without the model's configuration, tokenizer or weights." in text
+    assert text.count("not the answers themselves") == 1
+    assert "not examined: no teacher was named" in text
+
+
+def test_controls_of_packs_stand_in_the_heading():
+    text = " ".join(printed(sample.of_packs()).split())
+    assert f"Told from figures of recorded answers, with 104 controls from the control pack {sample.PACK}." in text
+    given = " ".join(printed(sample.recorded_answers()).split())
+    assert f"Told from recorded answers, with 37 controls, and 104 from the control pack {sample.PACK}." in given
+
+
+def test_where_nothing_could_be_examined_there_is_no_table():
+    text = " ".join(printed(sample.files_and_answers()).split())
+    assert "k of n" not in text
+    assert "Not examined: 12 tests, for one reason that they share" in text
+    assert "without controls" in text
+
+
+def test_a_line_up_without_content_says_so():
+    text = " ".join(printed(sample.nothing_shared()).split())
+    assert "No control and not the suspect shares a passage with the reference" in text
+    assert "Line-up of" not in text

@@ -240,3 +240,56 @@ def test_validation_counts_lineages_or_says_that_there_were_none(null):
     untested = type(finding.lineages)(strangers=0, strangers_exceeding=0, upper_limit=1.0)
     assert "not tested" in wording.validation(untested, null)
     assert wording.control_lineages(untested) == "none"
+
+
+@pytest.mark.parametrize(
+    ("given", "of_packs", "packs", "told"),
+    [
+        (0, 0, (), "without controls"),
+        (1, 0, (), "with 1 control"),
+        (0, 137, ("a 1 (0f)",), "with 137 controls from the control pack a 1 (0f)"),
+        (3, 1200, ("a 1 (0f)", "b 2 (1e)"), "with 3 controls, and 1,200 from the control packs a 1 (0f); b 2 (1e)"),
+    ],
+)
+def test_controls_are_told_with_their_packs(given, of_packs, packs, told):
+    assert wording.controls(given, of_packs, packs) == told
+
+
+@pytest.mark.parametrize(
+    ("formats", "told"),
+    [
+        (("folder", "gguf"), "their files"),
+        (("transcript", "transcript"), "recorded answers"),
+        (("pack", "pack"), "figures of recorded answers"),
+        (("transcript", "pack"), "recorded answers and figures of recorded answers"),
+        (("folder", "transcript"), "files and recorded answers"),
+    ],
+)
+def test_what_was_examined_is_told_by_format(formats, told):
+    examination = sample.bare()
+    reference, suspect = (
+        msgspec.structs.replace(exhibit, format=kind)
+        for exhibit, kind in zip((examination.reference, examination.suspect), formats, strict=True)
+    )
+    assert wording.told_from(msgspec.structs.replace(examination, reference=reference, suspect=suspect)) == told
+
+
+@pytest.mark.parametrize(
+    ("test", "score", "told"),
+    [
+        ("verbatim.passages", 0.0, "shares a passage with the reference, beyond what unrelated models give alike"),
+        ("verbatim.answers", 0.0, "shares a long answer"),
+        ("verbatim.passages", 2.0, "stands out: all have one score"),
+        ("text_kinship.rare-phrases", 0.0, "stands out: all have one score"),
+    ],
+)
+def test_a_line_up_of_one_score_is_told_without_a_chance(test, score, told):
+    assert told in wording.nothing_ranked(test, score)
+
+
+def test_a_shared_reason_ends_in_all_the_parts_it_names():
+    assert wording.folded_reason("without the", ["tokenizer"]) == "without the tokenizer."
+    assert wording.folded_reason("without the", ["configuration", "tokenizer", "weights"]) == (
+        "without the configuration, tokenizer or weights."
+    )
+    assert wording.folded_reason("no answers", ()) == "no answers."
