@@ -126,8 +126,8 @@ def _conclusions(told: Contents) -> list[RenderableType]:
             lines += [
                 Text(),
                 Text(title, style="bold"),
-                Text(wording.sentence(section.outcome)),
                 *_nothing_ranked(section),
+                Text(wording.sentence(section.outcome)),
                 *([_remark(wording.reading(section.outcome))] if wording.reading(section.outcome) else []),
                 Text(likelihood),
             ]
@@ -135,7 +135,7 @@ def _conclusions(told: Contents) -> list[RenderableType]:
 
 
 def _nothing_ranked(section: OutcomeSection) -> list[RenderableType]:
-    """The sentence below a finding whose line-up has one score."""
+    """The sentence before that of a finding whose line-up has one score."""
     if section.ranking is None or not section.ranking.ranks_nothing:
         return []
     return [Text(wording.nothing_ranked(section.outcome.test, section.ranking.suspect.value))]

@@ -231,7 +231,7 @@ def line_up(above: int, lineages: int, prompts: int, left_out: int, packs: Seque
     """The caption of a line-up by rank."""
     told = f"{ended(standing(above, lineages))} Compared over {plural(prompts, 'prompt')} by the same code."
     if left_out:
-        told += f" {plural(left_out, 'control')} shown and not ranked: related to one of the two, by declaration."
+        told += f" {plural(left_out, 'control')} shown and not ranked: related to one of the two, or not known to be unrelated."
     return f"{told} {packs_cited(packs)}".strip()
 
 
