@@ -104,7 +104,7 @@ def test_where_nothing_could_be_examined_there_is_no_table():
     text = " ".join(printed(sample.files_and_answers()).split())
     assert "k of n" not in text
     assert "Not examined: 12 tests, for one reason that they share" in text
-    assert "without controls" in text
+    assert "with no control given" in text
 
 
 def test_a_line_up_without_content_says_so():

@@ -245,7 +245,7 @@ def test_validation_counts_lineages_or_says_that_there_were_none(null):
 @pytest.mark.parametrize(
     ("given", "of_packs", "packs", "told"),
     [
-        (0, 0, (), "without controls"),
+        (0, 0, (), "with no control given"),
         (1, 0, (), "with 1 control"),
         (0, 137, ("a 1 (0f)",), "with 137 controls from the control pack a 1 (0f)"),
         (3, 1200, ("a 1 (0f)", "b 2 (1e)"), "with 3 controls, and 1,200 from the control packs a 1 (0f); b 2 (1e)"),

@@ -80,7 +80,7 @@ def _table(told: Contents) -> RenderableType:
     """One row of figures per outcome and its remark below, on the whole width: readable in 80 columns."""
     sections = [section for proposition in told.propositions for section in proposition.outcomes]
     if not sections:
-        return Text()
+        return Group()
     rows = [row(section) for section in sections]
     widths = [max(len(cells[column]) for cells in [COLUMNS, *rows]) for column in range(len(COLUMNS))]
     parts: list[RenderableType] = [Text(), _line(COLUMNS, widths, "bold underline")]

@@ -269,9 +269,9 @@ ANSWERS = {"transcript": "recorded answers", "pack": "figures of recorded answer
 
 
 def controls(given: int, of_packs: int, packs: Sequence[str]) -> str:
-    """Who stood beside the suspect: 'with 3 controls', 'with 137 controls from the control pack ...', 'without controls'."""
+    """Who stood beside the suspect: 'with 3 controls', 'with 137 controls from the control pack ...', 'with no control given'."""
     if not of_packs:
-        return f"with {plural(given, 'control')}" if given else "without controls"
+        return f"with {plural(given, 'control')}" if given else "with no control given"
     if not given:
         return f"with {plural(of_packs, 'control')} from {packs_named(packs)}"
     return f"with {plural(given, 'control')}, and {whole(of_packs)} from {packs_named(packs)}"
