@@ -39,13 +39,22 @@ docs: $(STAMP)  ## write again what is generated: schema, help texts
 	$(BIN)/python -m filiation.report.schema
 	$(BIN)/python -m tests.cli.help_blocks
 
-validate: $(STAMP)  ## the full zoo, all tokenizers, public configurations: every calibration figure (long)
+validate: $(STAMP)  ## every calibration figure: recorded answers, tokenizers, configurations, the full zoo (long)
+	$(BIN)/python -m studies.sequential
+	$(BIN)/python -m studies.text_kinship --check
+	$(BIN)/python -m studies.shared_errors --check
+	$(BIN)/python -m studies.verbatim
+	$(BIN)/python -m studies.teacher
+	$(BIN)/python -m studies.guardrails
+	$(BIN)/python -m studies.dispute
+	$(BIN)/python -m studies.service
 	$(BIN)/python -m studies.tokenizers
 	$(BIN)/python -m studies.architecture
 	$(BIN)/python -m studies.weights --size full --check
 
-bench: $(STAMP)  ## cost on 1B- and 7B-shaped files, and the peers
+bench: $(STAMP)  ## cost on 1B- and 7B-shaped files and of line-ups, and the peers
 	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.line_up --size all
 	$(BIN)/python -m benchmarks.peers
 
 fuzz: $(STAMP)  ## ten minutes of coverage-guided fuzzing of the header parsers

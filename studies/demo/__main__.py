@@ -38,7 +38,7 @@ ANSWERS = (
     ("vicuna-13b-v1.5", "vicuna-13b-v1.5-togetherai", "the same weights, served twice"),
     ("gpt4_0314", "gpt4_0613", "two versions of one model"),
     ("claude-3-opus-20240229", "aligner-2b_claude-3-opus-20240229", "a small model that passes the other's answers on"),
-    ("claude-2", "claude2-alpaca-13b", "a student, taught with Claude's answers"),
+    ("gpt-3.5-turbo-0301", "wizardlm-13b-v1.2", "a student, taught with the other's answers; most students are missed"),
 )
 """Reference, suspect and what their makers say, of the models in the control pack `alpaca_eval`."""
 ANSWERS_EXAMINERS = ("text_kinship", "verbatim", "teacher")
