@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,10 @@ import polars as pl
 import pytest
 
 from filiation.cli import main
-from filiation.errors import UsageError
+from filiation.errors import MalformedSource, UsageError
 from filiation.evidence import Finding
 from filiation.investigation import compare
-from filiation.sources.packs import Pack
+from filiation.sources.packs import Pack, packs
 from filiation.sources.simulated import World, world
 
 
@@ -97,3 +98,42 @@ def test_a_table_without_right_answers_makes_no_pack_of_answers(recorded: Path, 
     frame = pl.read_parquet(recorded).with_columns(gold=pl.lit(None, pl.String))
     with pytest.raises(UsageError, match="no prompt"):
         make_pack(frame, tmp_path / "pack", name="own", kind="answers", purpose="", source="", licence="")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"kind": "weird"}, "its kind 'weird'"),
+        ({"related": [[0, 999, "same-model"]]}, "relates the models 0 and 999"),
+        ({"related": [[-1, 1, "same-model"]]}, "relates the models -1 and 1"),
+        ({"models": [{"name": "a", "lineage": "x", "lab": "l"}] * 2}, "the model 'a' twice"),
+        ({"prompts": ["p", "p"]}, "the prompt 'p' twice"),
+    ],
+)
+def test_a_card_that_contradicts_itself_is_refused(
+    change: dict[str, object], reason: str, recorded: Path, tmp_path: Path
+) -> None:
+    pack = made(recorded, tmp_path / "pack", "answers")
+    card = pack.folder / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | change))
+    with pytest.raises(MalformedSource, match=reason):
+        Pack(pack.folder)
+
+
+@pytest.mark.parametrize("asked", ["", "none,own", "auto,own"])
+def test_the_words_auto_and_none_stand_alone(asked: str) -> None:
+    with pytest.raises(UsageError, match=r"names no control pack|without a name"):
+        packs("text", asked)
+
+
+def test_a_card_with_terminal_escapes_is_shown_without_them(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack = made(recorded, tmp_path / "pack", "answers")
+    card = pack.folder / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"purpose": "\x1b]0;owned\x07"}))
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["packs", "show", str(pack.folder)])
+    # pytest's capture is no terminal, where typer would strip colours but not this escape.
+    assert "\x1b" not in capsys.readouterr().out

@@ -19,9 +19,8 @@ import polars as pl
 
 from filiation.errors import UsageError
 from filiation.measures import shared_errors, text_features
-from filiation.sources.packs import CARD, Card, PackModel
+from filiation.sources.packs import CARD, KINDS, Card, PackModel
 
-KINDS = ("text", "answers")
 ANSWERED = 2 / 3
 """A prompt enters where at least this share of the models answered it."""
 

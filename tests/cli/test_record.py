@@ -177,3 +177,25 @@ def test_a_killed_run_goes_on_and_pays_nothing_twice(after: int, server, tmp_pat
     told = json.loads(again.stdout)
     assert (told["asked_again"], told["answered_before"]) == (len(in_flight), len(answered))
     assert {found.question.prompt for found in read_recording(file).answered.values()} == set(names)
+
+
+def test_a_transcript_with_answers_from_elsewhere_is_not_replaced(server, prompts, tmp_path, capsys) -> None:
+    """Nobody is asked, and the table keeps its bytes; the transcript of the same recording is replaced."""
+    target = tmp_path / "t.parquet"
+    assert run(server, "--prompts", prompts, "-o", tmp_path / "one.jsonl", "--transcript", target, "-q") == 0
+    before, asked = target.read_bytes(), len(server.asked)
+    assert run(server, "--prompts", prompts, "-o", tmp_path / "two.jsonl", "--transcript", target, "--samples", 2) == 2
+    assert "8 of its answers are not from this recording" in capsys.readouterr().err
+    assert target.read_bytes() == before
+    assert len(server.asked) == asked
+    words = ("--prompts", prompts, "-o", tmp_path / "one.jsonl", "--transcript", target, "--samples", 2)
+    assert run(server, *words, "--name", "renamed") == 0
+    assert TranscriptSource(target).transcript().frame.height == 16
+
+
+def test_a_file_that_is_no_transcript_is_not_replaced(server, prompts, tmp_path, capsys) -> None:
+    target = tmp_path / "thesis.txt"
+    target.write_text("years of work")
+    assert run(server, "--prompts", prompts, "-o", tmp_path / "r.jsonl", "--transcript", target) == 3
+    assert "would be replaced" in capsys.readouterr().err
+    assert target.read_text() == "years of work"

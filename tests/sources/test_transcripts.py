@@ -27,6 +27,7 @@ from filiation.sources.transcripts import (
     prompt_id,
     prompt_of_messages,
     read_transcripts,
+    split_location,
     storable,
 )
 
@@ -337,3 +338,11 @@ def test_any_bytes_are_read_or_refused(data, name):
         (Path(folder) / name).write_bytes(data)
         with contextlib.suppress(FiliationError):
             import_transcripts([Path(folder) / name], Path(folder) / "answers.parquet")
+
+
+def test_files_and_models_may_hold_a_number_sign(tmp_path: Path) -> None:
+    file = tmp_path / "run #2.parquet"
+    file.touch()
+    assert split_location(f"transcripts:{file}#model #1") == (file, "model #1")
+    assert split_location(f"transcripts:{file}") == (file, "")
+    assert split_location(f"transcripts:{tmp_path}/nothing#a#b") == (tmp_path / "nothing", "a#b")

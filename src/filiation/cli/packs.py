@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from filiation.errors import UsageError
+from filiation.report.wording import visible
 
 app = typer.Typer(
     name="packs",
@@ -41,7 +42,7 @@ def packs(
         return
     for facts in found:
         typer.echo(
-            f"{facts['name']} {facts['version']}: {facts['purpose']}\n"
+            f"{visible(facts['name'])} {visible(facts['version'])}: {visible(facts['purpose'])}\n"
             f"  {facts['models']} models of {facts['lineages']} lineages and {facts['labs']} labs, {facts['prompts']} prompts"
         )
     if not found:
@@ -66,9 +67,9 @@ def show(
         return
     for key, value in facts.items():
         if key != "members":
-            typer.echo(f"{key:15} {value}")
+            typer.echo(f"{key:15} {visible(str(value), 4000)}")
     for lineage, members in sorted(_by_lineage(found.card.models).items()):
-        typer.echo(f"  {lineage}: {', '.join(members)}")
+        typer.echo(f"  {visible(lineage)}: {visible(', '.join(members), 4000)}")
 
 
 @app.command("make")

@@ -109,6 +109,8 @@ def record(
     budget = Budget(requests=budget_requests, seconds=budget_seconds)
     with Recorder(output) as recorder, progress.shown(quiet) as tell:
         _check_goes_on(recorder.recording, asked_of, parameters, output)
+        if transcript is not None:
+            _check_nothing_lost(transcript, recorder.recording)
         asked = ask(
             asked_of,
             questions,
@@ -187,6 +189,29 @@ def _check_goes_on(recording: Recording, endpoint: Endpoint, parameters: Paramet
                 exhibit=output,
                 advice="give another file, or repeat the command that began this one",
             )
+
+
+def _check_nothing_lost(target: str, recording: Recording) -> None:
+    """A transcript is written anew from the recording; answers that are not from it would be gone. Raises UsageError."""
+    from filiation.sources.endpoints.recorder import transcript_of
+    from filiation.sources.transcripts import check_layout, polars_errors
+
+    path = Path(target)
+    if not path.exists() or not path.stat().st_size:
+        return
+    import polars as pl
+
+    with polars_errors(path, advice="give --transcript another file: this one would be replaced"):
+        check_layout(pl.read_parquet_schema(path), path)
+        there = pl.read_parquet(path, columns=["source_sha256"])
+    foreign = there.filter(~pl.col("source_sha256").is_in(transcript_of(recording)["source_sha256"].to_list())).height
+    foreign += there["source_sha256"].null_count()
+    if foreign:
+        raise UsageError(
+            f"{foreign} of its answers are not from this recording, and would be lost",
+            exhibit=target,
+            advice="give --transcript a file of its own, and bring both together with 'filiation transcripts import'",
+        )
 
 
 def _write_transcript(target: str, recording: Recording, endpoint: Endpoint, name: str, lab: str, lineage: str) -> int:

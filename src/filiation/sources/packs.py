@@ -8,6 +8,7 @@ that ship (`filiation/packs/NAME/`) are the default population for common benchm
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
@@ -48,6 +49,22 @@ class Card(Record, frozen=True, kw_only=True):
     data_sha256: str
 
 
+KINDS = ("text", "answers")
+
+
+def check_card(card: Card) -> None:
+    """Raises ValueError where a card contradicts itself: cards may come from anybody."""
+    if card.kind not in KINDS:
+        raise ValueError(f"its kind {card.kind[:40]!r} is none of {', '.join(KINDS)}")
+    for what, names in (("model", [model.name for model in card.models]), ("prompt", card.prompts)):
+        twice = next((name for name, number in Counter(names).items() if number > 1), None)
+        if twice is not None:
+            raise ValueError(f"its card lists the {what} {twice[:80]!r} twice")
+    for one, other, _ in card.related:
+        if not (0 <= one < len(card.models) and 0 <= other < len(card.models) and one != other):
+            raise ValueError(f"its card relates the models {one} and {other} of {len(card.models)}")
+
+
 class Pack:
     """A card and the path of its data file, whose digest has been checked."""
 
@@ -63,6 +80,7 @@ class Pack:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
             if found != self.card.data_sha256:
                 raise ValueError("its data file is not the one its card names (SHA-256 differs)")
+            check_card(self.card)
         except FileNotFoundError as error:
             raise SourceNotFound(
                 f"there is no control pack: {error}", exhibit=str(folder), advice="see 'filiation packs'"
@@ -100,7 +118,12 @@ def packs(kind: str, asked: str = "auto") -> tuple[Pack, ...]:
 
 
 def opened(name: str) -> Pack:
-    """The shipped pack of this name, or the pack in this folder. Raises SourceNotFound or MalformedSource."""
+    """The shipped pack of this name, or the pack in this folder. Raises UsageError, SourceNotFound or MalformedSource."""
+    if name in ("", "auto", "none"):
+        raise UsageError(
+            f"{name!r} names no control pack" if name else "a control pack without a name",
+            advice="give 'auto' or 'none' alone, or names and folders separated by commas; see 'filiation packs'",
+        )
     by_name = {folder.name: folder for folder in shipped()}
     return _open(by_name.get(name) or Path(name).expanduser())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -275,6 +276,15 @@ def _file_sha256(path: Path, _size: int) -> str:
 
 
 def split_location(location: str) -> tuple[Path, str]:
-    """`transcripts:FILE#MODEL` as path and model; the model is empty where none is named."""
-    file, _, model = location.removeprefix(PREFIX).partition("#")
-    return Path(file).expanduser(), model
+    """`transcripts:FILE#MODEL` as path and model; the model is empty where none is named.
+
+    Both may hold '#': the file ends at the first one before which there is such a file, or at the first of all.
+    """
+    given = location.removeprefix(PREFIX)
+    ends = [at for at, character in enumerate(given) if character == "#"]
+    for end in (*ends, len(given)):
+        file = Path(given[:end]).expanduser()
+        if os.path.isfile(file):  # unlike Path.is_file, quiet about names too long to be one
+            return file, given[end + 1 :]
+    file_name, _, model = given.partition("#")
+    return Path(file_name).expanduser(), model
