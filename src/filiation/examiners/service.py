@@ -423,7 +423,9 @@ def _reason_to_decline(test: Test, content: Mapping[str, Any], entry: RegisterEn
             "the recordings do not state their parameters; another system prompt or temperature could tell them apart"
         )
     if not content["same_setting"]:
-        return "the recorded parameters differ; another system prompt, temperature or length could tell the answers apart"
+        return (
+            "the recorded parameters differ; another system prompt, temperature or length could tell the answers apart"
+        )
     if not opportunities:
         return {
             SAMPLES.id: "no answers were sampled at a temperature above 0",
