@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from filiation.evidence import Null, RelationPower
+from filiation.evidence import Null, RelationPower, round_against_accuser
 from filiation.examiners import architecture
 from filiation.measures.design import PublicDesign, agreeing, comparable
 from filiation.statistics.register import Calibration, RegisterEntry, StrangerCount
@@ -141,7 +141,8 @@ def main() -> None:
         null=Null.POPULATION,
         formula_version=architecture.VERSION,
         chance=None,
-        detection_log10_p=round(math.log10(DETECTION_P), 6),
+        # Rounded as findings are: a p of exactly DETECTION_P counts as detected.
+        detection_log10_p=round_against_accuser(math.log10(DETECTION_P), accuses_when="small"),
         validated_for=("decoder-only",),
         strangers=(
             StrangerCount(

@@ -38,7 +38,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from filiation.evidence import Null, RelationPower
+from filiation.evidence import Null, RelationPower, round_against_accuser
 from filiation.examiners import shared_errors as examiner
 from filiation.measures import shared_errors as measure
 from filiation.measures.shared_errors import NOT_ANSWERED, RIGHT, WRONG, Codes, Matrix
@@ -806,7 +806,8 @@ def _entry(test: str, benchmarks: Sequence[str], results: Mapping[str, Any]) -> 
         null=Null.POPULATION,
         formula_version=examiner.VERSION,
         chance=None,
-        detection_log10_p=round(math.log10(DETECTION_P), 6),
+        # Rounded as findings are: a p of exactly DETECTION_P counts as detected.
+        detection_log10_p=round_against_accuser(math.log10(DETECTION_P), accuses_when="small"),
         validated_for=tuple(TITLES[name] for name in benchmarks),
         strangers=(_strangers(benchmarks, results),),
         relatives=tuple(

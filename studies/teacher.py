@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from filiation.evidence import Null, RelationPower
+from filiation.evidence import Null, RelationPower, round_against_accuser
 from filiation.examiners import teacher
 from filiation.examiners.line_up import Entrant
 from filiation.measures import habits, text_features, text_kinship
@@ -484,7 +484,8 @@ def shipped(data: AlpacaEval, pairs: Sequence[tuple[int, int]]) -> dict[str, obj
                 null=Null.POPULATION,
                 formula_version=teacher.VERSION,
                 chance=None,
-                detection_log10_p=round(math.log10(DETECTION_P), 6),
+                # Rounded as findings are: a p of exactly DETECTION_P counts as detected.
+                detection_log10_p=round_against_accuser(math.log10(DETECTION_P), accuses_when="small"),
                 validated_for=("English answers to open instructions",),
                 strangers=(
                     StrangerCount(

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata, spearmanr
 
-from filiation.evidence import Finding, Null, Relation, RelationPower, Relations
+from filiation.evidence import Finding, Null, Relation, RelationPower, Relations, round_against_accuser
 from filiation.examiners import text_kinship as examiner
 from filiation.examiners.line_up import Entrant, line_up_content
 from filiation.measures import text_features, text_kinship
@@ -537,7 +537,8 @@ def register_entry(results: Mapping[str, Any]) -> Calibration:
         null=Null.POPULATION,
         formula_version=examiner.VERSION,
         chance=None,
-        detection_log10_p=round(math.log10(DETECTION_P), 6),
+        # Rounded as findings are: a p of exactly DETECTION_P counts as detected.
+        detection_log10_p=round_against_accuser(math.log10(DETECTION_P), accuses_when="small"),
         validated_for=("English answers to open instructions",),
         strangers=(
             StrangerCount(

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from filiation.evidence import Null, RelationPower
+from filiation.evidence import Null, RelationPower, round_against_accuser
 from filiation.examiners import verbatim
 from filiation.measures.verbatim import (
     PASSAGE,
@@ -191,7 +191,8 @@ def main() -> None:
                 null=Null.POPULATION,
                 formula_version=verbatim.VERSION,
                 chance=None,
-                detection_log10_p=round(math.log10(DETECTION_P), 6),
+                # Rounded as findings are: a p of exactly DETECTION_P counts as detected.
+                detection_log10_p=round_against_accuser(math.log10(DETECTION_P), accuses_when="small"),
                 validated_for=("English answers to open instructions",),
                 strangers=(
                     StrangerCount(

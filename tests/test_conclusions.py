@@ -233,3 +233,12 @@ def test_every_innocent_explanation_is_tested_or_listed_as_untested(proposition:
     assert conclusion.explanations_untested == tuple(others)
     (unexamined,) = conclude((not_examined(proposition=proposition),))
     assert unexamined.explanations_untested == EXPLANATIONS[proposition]
+
+
+def test_a_design_that_could_not_have_detected_anything_supports_neither_side():
+    """Truth by the design: with nine lineages no rank reaches the threshold, so not reaching it says nothing."""
+    power = Power(threshold_log10_p=-1.301, detectable_share=1.0)
+    [conclusion] = conclude([finding(null=Null.POPULATION, log10_p=-1.0, resolution_log10_p=-1.0, power=power)])
+    assert conclusion.kind == "inconclusive"
+    assert conclusion.log10_likelihood_ratio is None
+    assert "neither side" in conclusion.reason

@@ -13,6 +13,7 @@ from filiation.evidence import Absent, Circumstances, Examination, Finding, Inco
 from filiation.examiners.catalogue import examiners
 from filiation.investigation import compare, judge_again
 from filiation.sources.open import open_source
+from filiation.sources.simulated import world
 from studies.zoo import Zoo
 
 EVERY_TEST = [test.id for examiner in examiners() for test in examiner.TESTS]
@@ -226,3 +227,30 @@ def test_what_cannot_be_observed_says_why(tmp_path: Path) -> None:
         seen = examiner.observe(source)
         if isinstance(seen, Absent):
             assert seen.reason
+
+
+# --------------------------------------------------------------------------------------------- recorded answers as exhibits
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve simulated models, too few for a rank: enough to see who takes part."""
+    made = world(5, labs=4, lineages=3, relatives=False, prompts={"open": 40, "problem": 0, "choice": 0})
+    return made.write(tmp_path_factory.mktemp("answers") / "answers.parquet")
+
+
+def test_exhibits_are_no_controls_of_their_own_however_their_path_is_spelt(
+    answers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(answers.parent)
+    pair = ["transcripts:./answers.parquet#lab-1-a", f"transcripts:{answers}#lab-2-a"]
+    seen = compare(*pair, ["transcripts:answers.parquet"], only=["verbatim"])
+    assert len(seen.controls) == 10
+    assert not {"lab-1-a", "lab-2-a"} & {control.name for control in seen.controls}
+
+
+def test_a_record_does_not_depend_on_the_order_in_which_examiners_are_named(answers: Path) -> None:
+    pair = [f"transcripts:{answers}#lab-1-a", f"transcripts:{answers}#lab-2-a"]
+    one, other = (compare(*pair, only=names) for names in (["verbatim", "text_kinship"], ["text_kinship", "verbatim"]))
+    assert one.digest == other.digest
+    assert judge_again(one).digest == one.digest

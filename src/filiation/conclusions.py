@@ -4,6 +4,7 @@
    could not be examined enters with e = 1, which is always an e-value. Averages hold under any dependence.
 2. The likelihood ratio is that of the group's most searching examined test (examiners list their tests from the quickest
    to the most searching): findings on the same two models depend on one another, so their ratios are never multiplied.
+   Where its design could not have reached detection, not detecting says nothing, and there is no ratio.
 3. What cannot be concluded is said with its reason.
 """
 
@@ -92,6 +93,14 @@ def _conclusion(key: tuple[Proposition, str, Null], members: Sequence[Outcome]) 
     log10_e = merge_log10_e([finding.log10_e for finding in findings] + unexamined, [1.0 / len(members)] * len(members))
     e_value = round_against_accuser(log10_e, accuses_when="large")
     principal = findings[-1]
+    if principal.resolution_log10_p > principal.power.threshold_log10_p:
+        return Conclusion(
+            **common,
+            kind="inconclusive",
+            reason=f"{principal.test} could not have reached the chance from which it counts as detected, so that its outcome "
+            "supports neither side",
+            log10_e=e_value,
+        )
     ratio = likelihood_ratio(
         principal.log10_p <= principal.power.threshold_log10_p,
         lineage_counts(principal),

@@ -157,7 +157,7 @@ def _each_model(
     """The controls, where `transcripts:FILE` without a model stands for every model in it that is not already an exhibit."""
     from filiation.sources.transcripts import PREFIX, models_of, split_location
 
-    taken = {str(exhibit) for exhibit in (reference, suspect, *controls)}
+    taken = {_place(exhibit) for exhibit in (reference, suspect, *controls)}
     each: list[str | Path | Source] = []
     for control in controls:
         file, model = split_location(str(control)) if str(control).startswith(PREFIX) else (None, "")
@@ -165,8 +165,21 @@ def _each_model(
             each.append(control)
             continue
         named = [f"{PREFIX}{file}#{name}" for name in models_of(file)]
-        each += [location for location in named if location not in taken]
+        each += [location for location in named if _place(location) not in taken]
     return each
+
+
+def _place(exhibit: str | Path | Source) -> object:
+    """Which model of which file an exhibit is, however its path is spelt; of other exhibits, what was given."""
+    from filiation.sources.transcripts import PREFIX, models_of, split_location
+
+    location = exhibit if isinstance(exhibit, str | Path) else exhibit.location
+    if not str(location).startswith(PREFIX):
+        return str(location)
+    file, model = split_location(str(location))
+    if not model and len(models_of(file)) == 1:
+        model = models_of(file)[0]
+    return file.resolve(), model
 
 
 def _check_parameters(parameters: Parameters) -> None:

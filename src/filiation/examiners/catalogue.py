@@ -41,14 +41,15 @@ def examiners() -> tuple[Examiner, ...]:
 
 
 def chosen(names: tuple[str, ...]) -> tuple[Examiner, ...]:
-    """The examiners of the given names, or all when none is named. Raises UsageError on an unknown name."""
+    """The examiners of the given names, or all when none is named, in the catalogue's order: a record does not depend on the
+    order of asking. Raises UsageError on an unknown name."""
     known = {examiner.NAME: examiner for examiner in examiners()}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UsageError(
             f"there is no examiner named {', '.join(unknown)}", advice=f"known examiners: {', '.join(known)}"
         )
-    return tuple(known[name] for name in names) if names else tuple(known.values())
+    return tuple(examiner for name, examiner in known.items() if name in names or not names)
 
 
 def calibration(examiner: Examiner) -> Calibration:

@@ -439,6 +439,10 @@ _SENTENCES = {
 }
 
 
+FIVE_PER_CENT = -1.301
+"""log10 of 0.05 as findings are rounded: a p of exactly 0.05 is not above it."""
+
+
 def reading(outcome: Outcome) -> str:
     """What may be read into a finding, beyond its sentence; empty where it says everything."""
     if not isinstance(outcome, Finding):
@@ -448,9 +452,9 @@ def reading(outcome: Outcome) -> str:
         remarks.append(
             "Here a small chance speaks against the two being one model; a large one never says that they are one."
         )
-    elif outcome.log10_p > math.log10(0.05) and outcome.null is Null.POPULATION:
+    elif outcome.log10_p > FIVE_PER_CENT and outcome.null is Null.POPULATION:
         remarks.append("Unrelated models stand as high this often: what the test could have seen is under 'power'.")
-    elif outcome.log10_p > math.log10(0.05):
+    elif outcome.log10_p > FIVE_PER_CENT:
         remarks.append(
             "Independent models bring as many as this often: what the test could have seen is under 'power'."
         )
