@@ -166,6 +166,43 @@ def test_relatives_and_copies_of_the_two_are_shown_and_not_ranked():
     assert sorted(left_out) == ["Suspect", "cousin", "house-mate", "sibling", "student"]
 
 
+def in_two_packs() -> tuple[list[Entrant], np.ndarray]:
+    """24 lineages of 12 labs from one pack, and the same models in a second one that calls lineages and labs otherwise."""
+    some = [
+        entrant if entrant.origin != "control" else msgspec.structs.replace(entrant, origin="pack")
+        for entrant in entrants()
+    ]
+    again = [
+        msgspec.structs.replace(entrant, name=entrant.name.upper(), lineage=f"other {entrant.lineage}", lab=f"x{at}")
+        for at, entrant in enumerate(some[2:])
+    ]
+    take = np.r_[np.arange(26), np.arange(2, 26)]
+    return [*some, *again], scores_of(some, 2.0)[np.ix_(take, take)]
+
+
+def test_a_population_in_two_packs_counts_once():
+    some, scores = in_two_packs()
+    once, twice = judged(some[:26], scores[:26, :26]), judged(some, scores)
+    assert isinstance(once, Finding)
+    assert isinstance(twice, Finding)
+    assert (twice.log10_p, twice.count, twice.opportunities) == (once.log10_p, once.count, 24)
+    assert len([part for part in twice.components if "already under this name: shown, not ranked" in part.note]) == 24
+    assert not [part for part in twice.components if "related to" in part.note]
+
+
+def test_what_one_pack_says_of_a_models_relations_holds_for_its_place_in_another():
+    some, scores = in_two_packs()
+    found = judged(some, scores, related=[(1, 26), (27, 28)])
+    assert found.opportunities == 23
+    assert "l0" not in found.lineages.controls
+    matrix = related_matrix(some, [(1, 26), (27, 28)])
+    assert matrix[1, 2]
+    assert matrix[3, 4]
+    assert matrix[2, 26]  # one model
+    assert not matrix[0, 2]
+    assert (matrix == matrix.T).all()
+
+
 def test_two_spellings_of_a_lineage_are_one():
     some = [*entrants(), Entrant(name="x", lineage="L-0", lab="B0", origin="pack")]
     found = judged(some, scores_of(some, 9.0))

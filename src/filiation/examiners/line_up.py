@@ -168,7 +168,10 @@ def line_up_content(
 
 def declared_by_packs(entrants: Sequence[Entrant]) -> list[Entrant]:
     """The entrants; one without a declared lineage that a pack knows by its name takes lineage and lab from there."""
-    known = {name_key(entrant.name): entrant for entrant in entrants if entrant.origin == "pack" and entrant.lineage}
+    known: dict[str, Entrant] = {}
+    for entrant in entrants:
+        if entrant.origin == "pack" and entrant.lineage:
+            known.setdefault(name_key(entrant.name), entrant)
     told = []
     for entrant in entrants:
         named = known.get(name_key(entrant.name))
@@ -200,11 +203,15 @@ def population_of(content: Mapping[str, Any]) -> Population:
 
 
 def _copies(entrants: Sequence[Entrant]) -> frozenset[int]:
-    """Models of packs that stand in the line-up already under the same name."""
-    given = {name_key(entrant.name) for entrant in entrants if entrant.origin != "pack"}
-    return frozenset(
-        at for at, entrant in enumerate(entrants) if entrant.origin == "pack" and name_key(entrant.name) in given
-    )
+    """Models of packs that stand in the line-up already under the same name, given by the user or in an earlier pack."""
+    present = {name_key(entrant.name) for entrant in entrants if entrant.origin != "pack"}
+    found = set()
+    for at, entrant in enumerate(entrants):
+        if entrant.origin == "pack":
+            if name_key(entrant.name) in present:
+                found.add(at)
+            present.add(name_key(entrant.name))
+    return frozenset(found)
 
 
 def lab_of(entrant: Entrant | Mapping[str, Any]) -> str:
@@ -214,7 +221,10 @@ def lab_of(entrant: Entrant | Mapping[str, Any]) -> str:
 
 
 def related_matrix(entrants: Sequence[Entrant], related: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-    """Symmetric n x n: listed pairs, and pairs of one declared lineage or one declared lab."""
+    """Symmetric n x n: listed pairs, and pairs of one declared lineage or one declared lab.
+
+    A model that several packs hold under one name is one model: what any of them says of its relations holds for it in all.
+    """
     size = len(entrants)
     matrix = np.zeros((size, size), dtype=np.bool_)
     for one, other in related:
@@ -222,6 +232,12 @@ def related_matrix(entrants: Sequence[Entrant], related: Sequence[tuple[int, int
     for kind in ("lineage", "lab"):
         names = np.asarray([name_key(getattr(entrant, kind)) for entrant in entrants])
         matrix |= (names[:, None] == names[None, :]) & (names[:, None] != "")
+    names = np.asarray([name_key(entrant.name) for entrant in entrants])
+    packed = np.asarray([entrant.origin == "pack" for entrant in entrants], dtype=np.bool_)
+    one_model = (names[:, None] == names[None, :]) & packed[:, None] & packed[None, :]
+    if one_model.sum() > packed.sum():
+        np.fill_diagonal(one_model, True)
+        matrix = (one_model @ matrix @ one_model) | one_model
     np.fill_diagonal(matrix, False)
     return matrix
 
@@ -412,13 +428,17 @@ def lacks(content: Mapping[str, Any], free: Sequence[int], demands: Demands) -> 
 def control_components(content: Mapping[str, Any], free: Sequence[int]) -> tuple[Component, ...]:
     """The suspect and every control with its score: the line-up strip of the report. `count` is the score in 1/SCALE."""
     entrants, row, left = content["entrants"], content["scores"][0], set(free)
+    copies = _copies([msgspec.convert(entrant, Entrant) for entrant in entrants])
     places = sorted(range(1, len(entrants)), key=lambda at: (-row[at], at))
     rows = []
     for at in places:
         entrant = entrants[at]
         note = f"score {row[at] / SCALE:.3f}; lineage {entrant['lineage'] or 'not declared'}; {entrant['origin']}"
         if at != 1 and at not in left:
-            note += "; related to one of the two by declaration: shown, not ranked"
+            why = (
+                "in the line-up already under this name" if at in copies else "related to one of the two by declaration"
+            )
+            note += f"; {why}: shown, not ranked"
         rows.append(
             Component(
                 kind="suspect" if at == 1 else "control",
