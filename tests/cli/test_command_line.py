@@ -260,7 +260,7 @@ def leaves(command, before=""):
         yield from leaves(each, f"{before} {name}".strip())
 
 
-@pytest.mark.parametrize("verb", leaves(typer.main.get_command(app)))
+@pytest.mark.parametrize("verb", list(leaves(typer.main.get_command(app))))
 def test_every_verb_has_an_example_in_its_help(verb):
     assert f"Example: filiation {verb}" in help_blocks.help_text(verb)
 
