@@ -142,7 +142,7 @@ def test_the_simulation_bets_with_the_shipped_e_value() -> None:
 
 
 def test_ville_by_simulation_and_the_population_that_breaks_it() -> None:
-    """With rates as promised, at most 1 in 20 crosses e = 20; with tau = .017 three times as many do (METHODS 3)."""
+    """With rates as promised, at most 1 in 20 crosses e = 20; with tau = .017 three times as many do."""
     rng = np.random.default_rng(0)
     kept, broken = (e_process_crossings(250, 0.2, rng, tau=tau)["e >= 20"] for tau in (0.0, 0.017))
     assert binom.sf(round(250 * kept) - 1, 250, 0.05) > 1e-3

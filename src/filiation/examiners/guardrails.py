@@ -108,7 +108,7 @@ REFERENCES = (
     "Spärck Jones 1972, A statistical interpretation of term specificity (rarity weights)",
 )
 DEMANDS = Demands(prompts=30, lineages=19, labs=10, controls=30)
-"""30 informative prompts, 30 controls of 10 labs (METHODS 3, 5); with fewer than 19 lineages no rank could reach 0.05."""
+"""30 informative prompts; 30 controls, 10 labs (docs/decisions/0010-line-ups.md); with fewer than 19 lineages no rank could reach 0.05."""
 
 FEWEST = 30
 """Borderline prompts that both models must have answered before anything is said."""

@@ -15,7 +15,7 @@
 
 Every model present takes part in each step in the same way, the reference, the suspect and controls alike: without that a rank
 among controls would not be valid. The matrix is symmetric. Step 3 is *not* a p-value: between pairs of strangers it
-varies far more than its variance says (METHODS 3 and 4), which is why the pair of models is the unit.
+varies far more than its variance says (docs/examiners/shared_errors.md), which is why the pair of models is the unit.
 
 Option positions: benchmarks that fall back to the last capital letter of a text when no answer was stated give some models
 a surplus of 'A' and 'I', and two such models coincide more often on these. A position outside the item's options

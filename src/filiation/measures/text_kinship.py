@@ -9,7 +9,7 @@
 
 Every model that is present takes part in each step in the same way, the reference, the suspect and controls alike: without
 that a rank among controls would not be valid. The matrix is symmetric. Per-prompt values are never given a chance of their
-own (METHODS 3): the pair of models is the unit.
+own (docs/examiners/text_kinship.md): the pair of models is the unit.
 """
 
 from __future__ import annotations
