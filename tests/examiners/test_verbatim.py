@@ -37,8 +37,19 @@ def test_a_model_that_passes_on_a_tenth_of_the_answers_stands_alone(
         assert [row for row in found.components if row.kind == "shared text"]
 
 
-def test_a_stranger_without_shared_texts_has_p_of_one(tmp_path: Path, controls: list[pl.DataFrame]) -> None:
+def test_where_nobody_shares_a_text_there_is_nothing_to_rank(tmp_path: Path, controls: list[pl.DataFrame]) -> None:
     for outcome in compared(tmp_path, [model("r"), model("s"), *controls], "verbatim").outcomes:
+        assert isinstance(outcome, Inconclusive)
+        assert outcome.reason == verbatim.NOTHING
+        assert not forbidden_words(outcome.reason)
+        assert len([row for row in outcome.components if row.kind == "control"]) == len(controls)
+
+
+def test_a_suspect_without_shared_texts_has_p_of_one_where_a_control_shares_some(
+    tmp_path: Path, controls: list[pl.DataFrame]
+) -> None:
+    holder = model("holder", repeats="r", share=0.2)
+    for outcome in compared(tmp_path, [model("r"), model("s"), holder, *controls], "verbatim").outcomes:
         assert isinstance(outcome, Finding), outcome.reason
         assert outcome.log10_p == 0
         assert outcome.count == outcome.opportunities
@@ -50,8 +61,10 @@ def test_what_an_unrelated_control_gives_too_does_not_count(tmp_path: Path, cont
     third = third.with_columns(text=pl.Series([one if one == other else own for one, other, own in texts]))
     frames = [reference, suspect, third, *controls]
     for outcome in compared(tmp_path, frames, "verbatim").outcomes:
-        assert isinstance(outcome, Finding), outcome.reason
-        assert outcome.log10_p == 0
+        assert isinstance(outcome, Inconclusive)
+        assert outcome.reason == verbatim.NOTHING
+        (told,) = [each for each in outcome.companions if each.name == "shared texts"]
+        assert told.value.startswith("0 of ")
 
 
 def test_the_record_holds_no_text(tmp_path: Path, controls: list[pl.DataFrame]) -> None:

@@ -9,12 +9,15 @@ Two tests. `verbatim.answers` compares whole answers; control packs hold what it
 words, of which packs hold nothing, so that it needs controls of the user's own.
 
 How many such texts two unrelated models share is not known from theory: the null is by population, and ties count for the
-accused. The record names prompts and lengths, never texts; `filiation transcripts diff` shows the texts side by side.
+accused. Where nobody shares a text with the reference, there is nothing to rank: a level place among zeros would speak neither
+for the suspect nor against it. The record names prompts and lengths, never texts; `filiation transcripts diff` shows the texts
+side by side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,6 +30,7 @@ from filiation.evidence import (
     Companion,
     Component,
     Effect,
+    Finding,
     Identity,
     NotExamined,
     Null,
@@ -42,6 +46,7 @@ from filiation.examiners.examiner import Progress, Subject, silent
 from filiation.examiners.line_up import (
     Demands,
     common_fields,
+    controls_left,
     judge_line_up,
     line_up_content,
     observe_answers,
@@ -116,6 +121,7 @@ PARAMETERS: dict[str, bool | int | float | str] = {"packs": "auto", "most_prompt
 
 DEMANDS = Demands(prompts=30, lineages=19, labs=10, controls=30)
 NO_TEXTS = "passages need the texts of both models, and a control pack holds figures of them alone"
+NOTHING = "neither the suspect nor any control shares a long text with the reference that no unrelated model gives: nothing to rank"
 SHOWN = 25
 """At most so many prompts are listed as components, longest texts first."""
 
@@ -285,7 +291,8 @@ def _judged(
     seen = content["summary"][test.id]
     low, high = share_interval(seen["count"], seen["opportunities"])
     current = whole["features"] == text_features.VERSION and whole["measure"] == measure.VERSION
-    outcome = judge_line_up(
+    judged = partial(
+        judge_line_up,
         test,
         Relations(pair=msgspec.structs.replace(relations.pair, content=content)),
         calibration,
@@ -308,14 +315,24 @@ def _judged(
             ),
         ),
         components=_components(texts),
-        not_validated="" if current else "not validated: the record was made with another version of the features",
     )
+    outcome = judged(
+        not_validated="" if current else "not validated: the record was made with another version of the features"
+    )
+    if isinstance(outcome, Finding) and nobody_shares(content):
+        outcome = judged(not_validated=NOTHING)
     # The record that is cited is the one that was made, not the part of it that this test reads.
     return (
         outcome
         if not hasattr(outcome, "observations")
         else msgspec.structs.replace(outcome, observations=(digest(relations.pair),))
     )
+
+
+def nobody_shares(content: Mapping[str, Any]) -> bool:
+    """Neither the suspect nor a control that is ranked has a text in common with the reference."""
+    row = content["scores"][0]
+    return not any(row[at] for at in (1, *controls_left(content)))
 
 
 def _components(texts: Sequence[Sequence[Any]]) -> tuple[Component, ...]:
