@@ -35,6 +35,7 @@ from filiation.examiners.line_up import (
     related_matrix,
     validated_by,
 )
+from filiation.report.wording import forbidden_words
 from filiation.statistics.register import Calibration, RegisterEntry, StrangerCount
 
 TEST = evidence.Test(
@@ -235,6 +236,20 @@ def test_what_is_not_declared_speaks_for_the_accused_only():
     assert (above.count, above.opportunities) == (1, 24)
     assert any("suspect's lineage was not declared" in limit for limit in below.limitations)
     assert any("40 of the controls" in limit for limit in below.limitations)
+
+
+def test_relatives_of_the_reference_that_nobody_declared_are_told_as_a_limit():
+    """Below the suspect they add lineages to the rank: p falls, and the finding says that it may."""
+    some = entrants()
+    more = [*some, *(Entrant(name=f"hidden {n}", lineage=f"h{n}", lab=f"b{n}", origin="control") for n in range(4))]
+    scores = scores_of(more, 1.0)
+    scores[0, -4:] = 0.9
+    without, beside = judged(some, scores[:26, :26]), judged(more, scores)
+    assert (beside.count, beside.opportunities) == (without.count, without.opportunities + 4)
+    assert beside.chance < without.chance
+    (limit,) = [limit for limit in beside.limitations if "that nobody declared" in limit]
+    assert "smaller than it should be" in limit
+    assert not forbidden_words(limit)
 
 
 def test_the_pairs_in_dispute_do_not_examine_the_ranks():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from filiation.errors import UsageError
 from filiation.evidence import Examination, Finding, Inconclusive, NotExamined, canonical
 from filiation.examiners import text_kinship
+from filiation.examiners.line_up import Entrant
 from filiation.investigation import compare, judge_again
 from filiation.report.wording import forbidden_words
 from filiation.sources.packs import packs
@@ -177,6 +180,56 @@ def test_models_that_answered_nothing_in_common_are_not_examined(tmp_path: Path,
     (outcome,) = examined(tmp_path, pl.concat([controls, model("r"), other]), "s").outcomes
     assert isinstance(outcome, NotExamined)
     assert "no prompt in common" in outcome.reason
+
+
+def test_packs_that_were_named_and_cannot_join_are_left_out_with_the_reason(
+    tmp_path: Path, controls: pl.DataFrame
+) -> None:
+    """The world's prompts are in no pack; 'auto' says nothing of packs that nobody asked for."""
+    (shipped,) = (pack for pack in packs("text") if pack.card.name == "alpaca_eval")
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / shipped.card.data).write_bytes(b"never read")
+    card = msgspec.structs.replace(
+        shipped.card, name="old", feature_version="0", data_sha256=hashlib.sha256(b"never read").hexdigest()
+    )
+    (old / "card.json").write_bytes(msgspec.json.encode(card))
+    frame = pl.concat([controls, model("r"), model("s", "r", kept=0.8)])
+    seen = examined(tmp_path, frame, "s", packs=f"alpaca_eval, mmlu_pro,{old},alpaca_eval")
+    left_out = {title.split()[0]: reason for title, reason in content(seen)["detail"]["left_out"]}
+    assert sorted(left_out) == ["alpaca_eval", "mmlu_pro", "old"]
+    assert "with 0 of the prompts" in left_out["alpaca_eval"]
+    assert "another kind" in left_out["mmlu_pro"]
+    assert "another version" in left_out["old"]
+    assert not [reason for reason in left_out.values() if forbidden_words(reason)]
+    shown = [part.name.split()[0] for part in finding(seen).components if part.kind == "left out"]
+    assert sorted(shown) == sorted(left_out)
+    few = pl.concat([controls.filter(pl.col("model") < "c2"), model("r"), model("s", "r", kept=0.8)])
+    for silent in (examined(tmp_path, frame, "s", packs="auto"), examined(tmp_path, few, "s", packs="auto")):
+        assert content(silent)["detail"]["left_out"] == []
+
+
+def test_two_spellings_of_a_lineage_or_lab_do_not_make_enough_controls() -> None:
+    def own(name: str, lineage: str, lab: str) -> Entrant:
+        return Entrant(name=name, lineage=lineage, lab=lab, origin="control")
+
+    spelt = [own(f"c{n}", f"Lineage-{n % 15}" if n < 15 else f"lineage {n % 15}", f"lab {n % 12}") for n in range(30)]
+    assert not text_kinship._enough(spelt)
+    assert text_kinship._enough([own(f"c{n}", f"lineage {n}", f"lab {n % 12}") for n in range(30)])
+    assert not text_kinship._enough([own(f"c{n}", f"lineage {n}", "Lab" if n % 2 else "lab ") for n in range(30)])
+    assert text_kinship._akin(own("a", "Llama-2", ""), [own("b", "llama 2", "Meta")])
+    assert text_kinship._akin(own("a", "x", "META"), [own("b", "y", "Meta")])
+    assert not text_kinship._akin(own("a", "", ""), [own("b", "", "")])
+
+
+def test_a_recordings_relatives_are_found_however_their_lab_is_spelt() -> None:
+    names = [("r", "", ""), ("s", "", ""), ("copy", "L-1", "Some Lab"), ("kin", "l 1", ""), ("mate", "", "some-lab")]
+    entrants = [Entrant(name=name, lineage=lineage, lab=lab, origin="control") for name, lineage, lab in names]
+    entrants.append(Entrant(name="other", lineage="o", lab="p", origin="control"))
+    gathered = text_kinship.Gathered(
+        entrants=tuple(entrants), prompts=(), texts=(), packed={}, packs=(), related=(), left_out=()
+    )
+    assert text_kinship.inherited(gathered, [(0, 2)]) == {(0, 2), (0, 3), (0, 4)}
 
 
 def test_looks_rank_the_highest_score_of_every_path(tmp_path: Path, controls: pl.DataFrame) -> None:

@@ -366,8 +366,8 @@ def limits_of(content: Mapping[str, Any], free: Sequence[int]) -> tuple[str, ...
     """What this very line-up cannot say, beside the limits of its examiner."""
     entrants = content["entrants"]
     limits = [
-        f"the {role}'s lineage was not declared: controls of its own lineage, if there are any, stand in the line-up, "
-        "which helps the accused"
+        f"the {role}'s lineage was not declared: controls of its own lineage, if there are any, stand in the line-up; one that "
+        "scores as high as the suspect helps the accused, one that scores lower adds a lineage that the suspect stands above"
         for role, entrant in zip(("reference", "suspect"), entrants[:2], strict=True)
         if not entrant["lineage"]
     ]
@@ -375,6 +375,11 @@ def limits_of(content: Mapping[str, Any], free: Sequence[int]) -> tuple[str, ...
     if unknown:
         limits.append(
             f"{unknown} of the controls have no declared lineage: they can stand above the suspect, and add to no count"
+        )
+    if len(free) > unknown:
+        limits.append(
+            "controls that carry a declared lineage but are relatives of the reference that nobody declared are counted as "
+            "unrelated: below the suspect, each such lineage makes p smaller than it should be"
         )
     return tuple(limits)
 

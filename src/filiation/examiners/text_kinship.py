@@ -58,9 +58,10 @@ from filiation.examiners.line_up import (
 from filiation.measures import text_features
 from filiation.measures.text_features import Features, features_of, joined, thinned
 from filiation.measures.text_kinship import FEWEST_MODELS, Answers, Pairs, combined, kinship, pairs_of
-from filiation.sources.packs import Pack, PackSource, packs
+from filiation.sources.packs import Pack, PackSource, opened, packs
 from filiation.sources.source import Source
 from filiation.sources.transcripts import Transcript
+from filiation.statistics.line_up import name_key
 from filiation.statistics.register import Calibration
 from filiation.statistics.sequential import over_looks
 
@@ -87,7 +88,8 @@ CLAIMS = ("same model", "fine-tune", "version")
 ASSUMPTIONS = (
     "Without a common origin, the suspect is exchangeable with a model of each control lineage.",
     "Controls answered the same prompts, under comparable instructions and length limits.",
-    "Declared lineages and listed relations of the controls are right; a related control that is not declared helps the accused.",
+    "Declared lineages and listed relations of the controls are right. A relative of the reference that stands among them unknown "
+    "helps the accused where it scores as high as the suspect; where it scores lower, it makes p smaller than it should be.",
 )
 LIMITATIONS = (
     "Texts show a common origin of answers, not how it came about: shared public training data and a shared teacher do the same.",
@@ -106,7 +108,7 @@ PARAMETERS: dict[str, bool | int | float | str] = {"packs": "auto", "looks": "",
 '25,50,100'; the score is then the maximum of the path, for every pair. `most_prompts`: of more, the smallest ids are taken."""
 
 DEMANDS = Demands(prompts=30, lineages=19, labs=10, controls=30)
-"""30 controls of 10 labs (METHODS 3); with fewer than 19 lineages no rank could reach 0.05."""
+"""30 controls of 10 labs (docs/decisions/0010-line-ups.md); with fewer than 19 lineages no rank could reach 0.05."""
 
 ANSWERED = 2 / 3
 """Share of the prompts that a control must have answered."""
@@ -213,6 +215,7 @@ def gather(
 
     'auto' lets packs join where the user's own controls are fewer than DEMANDS; a pack joins where it shares DEMANDS.prompts.
     The pack of an exhibit that is itself a model of a pack joins in any case: its figures compare with no others.
+    A pack that was asked for by name and cannot join is among those left out, with the reason.
     """
     answered = [_answered(subject) for subject in (reference, suspect, *controls)]
     common = sorted(answered[0] & answered[1])
@@ -225,13 +228,9 @@ def gather(
         for entrant, given in zip(own, answered[2:], strict=True)
         if len(given.intersection(common)) >= ANSWERED * len(common) and not _akin(entrant, entrants)
     ]
-    joining = () if asked == "auto" and _enough(able) else packs("text", asked)
-    joining = tuple(
-        pack
-        for pack in joining
-        if pack.card.feature_version == text_features.VERSION
-        and len(set(common) & set(pack.card.prompts)) >= DEMANDS.prompts
-    )
+    candidates = () if asked == "none" or (asked == "auto" and _enough(able)) else asked_for(asked)
+    hindered = {pack.digest: _hindered(pack, common) for pack in candidates}
+    joining = tuple(pack for pack in candidates if not hindered[pack.digest])
     sources = [subject.source for subject in (reference, suspect, *controls) if isinstance(subject.source, PackSource)]
     joining = tuple({pack.digest: pack for pack in (*(source.pack for source in sources), *joining)}.values())
     if joining:
@@ -239,7 +238,10 @@ def gather(
         common = sorted(set(common) & set(widest.card.prompts))
     common = common[:most_prompts]
     present = [reference, suspect]
-    left_out = []
+    taking_part = {pack.digest for pack in joining}
+    left_out = [
+        (pack.title, hindered[pack.digest]) for pack in candidates if asked != "auto" and pack.digest not in taking_part
+    ]
     for entrant, control, given in zip(own, controls, answered[2:], strict=True):
         count = len(given.intersection(common))
         if count < ANSWERED * len(common):
@@ -283,6 +285,26 @@ def gather(
         left_out=tuple(left_out),
         data=tuple(map(_read, joining)),
     )
+
+
+def asked_for(asked: str) -> tuple[Pack, ...]:
+    """The packs of texts that ship where `asked` is 'auto', else those named, of whatever kind, each once."""
+    if asked == "auto":
+        return packs("text", asked)
+    named = (opened(part.strip()) for part in asked.split(","))
+    return tuple({pack.digest: pack for pack in named}.values())
+
+
+def _hindered(pack: Pack, common: Sequence[str]) -> str:
+    """Why a pack cannot take part over these prompts, or nothing."""
+    if pack.card.kind != "text":
+        return "a control pack of another kind: this examiner reads figures of texts"
+    if pack.card.feature_version != text_features.VERSION:
+        return "a control pack made with another version of the features"
+    shared = len(set(common) & set(pack.card.prompts))
+    if shared < DEMANDS.prompts:
+        return f"a control pack with {shared} of the prompts that both models answered; {DEMANDS.prompts} are needed"
+    return ""
 
 
 @lru_cache(maxsize=4)
@@ -334,16 +356,19 @@ def _first_answers(subject: Subject, prompts: Sequence[str] | None = None) -> pl
 
 def _akin(entrant: Entrant, exhibits: Sequence[Entrant]) -> bool:
     """Of one declared lineage or lab with an exhibit."""
+    return any(_alike(entrant, exhibit) for exhibit in exhibits)
+
+
+def _alike(one: Entrant, other: Entrant) -> bool:
+    """Of one declared lineage or one declared lab, however they are spelt."""
     return any(
-        getattr(entrant, kind) and getattr(entrant, kind) == getattr(exhibit, kind)
-        for exhibit in exhibits
-        for kind in ("lineage", "lab")
+        name_key(mine) == name_key(its) != "" for mine, its in ((one.lineage, other.lineage), (one.lab, other.lab))
     )
 
 
 def _enough(own: Sequence[Entrant]) -> bool:
-    labs = {entrant.lab or entrant.lineage for entrant in own} - {""}
-    lineages = {entrant.lineage for entrant in own} - {""}
+    labs = {name_key(entrant.lab or entrant.lineage) for entrant in own} - {""}
+    lineages = {name_key(entrant.lineage) for entrant in own} - {""}
     return len(own) >= DEMANDS.controls and len(labs) >= DEMANDS.labs and len(lineages) >= DEMANDS.lineages
 
 
@@ -410,10 +435,7 @@ def inherited(gathered: Gathered, copies: Sequence[tuple[int, int]]) -> set[tupl
     for exhibit, copy in copies:
         known = gathered.entrants[copy]
         for at, entrant in enumerate(gathered.entrants):
-            alike = any(
-                getattr(entrant, kind) == getattr(known, kind) and getattr(known, kind) for kind in ("lineage", "lab")
-            )
-            if at >= 2 and (alike or at in relatives.get(copy, ())):
+            if at >= 2 and (_alike(entrant, known) or at in relatives.get(copy, ())):
                 found.add((exhibit, at))
     return found
 
@@ -422,7 +444,7 @@ def related_with_copies(gathered: Gathered, copies: Sequence[tuple[int, int]]) -
     """Listed relations; an exhibit that a pack recorded, too, has its relatives.
 
     Of the suspect, 'unknown' relations are not taken over: what it comes from is in dispute, and a control that is related
-    to the suspect after all can only speak for it.
+    to the suspect after all speaks for it where it scores as high, and adds a lineage to the rank where it scores lower.
     """
     listed = set(gathered.related)
     for number, pack in enumerate(gathered.packs):
@@ -482,7 +504,7 @@ def _gaussian(content: Mapping[str, Any]) -> tuple[Companion, ...]:
     """How many standard deviations the suspect lies above the control lineages' highest scores: a score, no chance."""
     highest: dict[str, int] = {}
     for at in controls_left(content):
-        lineage = content["entrants"][at]["lineage"] or UNDECLARED
+        lineage = name_key(content["entrants"][at]["lineage"] or UNDECLARED)
         highest[lineage] = max(highest.get(lineage, content["scores"][0][at]), content["scores"][0][at])
     if len(highest) < 3:
         return ()
