@@ -211,7 +211,7 @@ def rows_of(runs: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str
             f"{run['import']['seconds']:.1f}",
             f"{run['compare']['seconds']:.1f}",
             f"{run['seconds']:.1f}",
-            f"{run['seconds'] / max(run['hash_seconds'], 0.01):.0f}",
+            f"{run['seconds'] / run['hash_seconds']:.0f}" if run["hash_seconds"] >= 0.1 else "",
             f"{run['peak_gigabytes']:.2f}",
             f"{run['load_average']:.1f}",
         )
