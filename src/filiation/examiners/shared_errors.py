@@ -105,7 +105,7 @@ ASSUMPTIONS = (
     "Without a common origin, the suspect is exchangeable with a model of each control lineage.",
     "Controls answered the same items, under comparable instructions, and their answers were extracted by the same rule.",
     "The right answers are right. A wrong key turns right answers into errors that good models share.",
-    "Declared lineages and listed relations of the controls are right; an undeclared relative that stands below the suspect makes p too small.",
+    "Declared lineages and listed relations are right; an undeclared relative of the reference below the suspect makes p too small.",
 )
 LIMITATIONS = (
     "Errors show a common origin of answers, not how it came about: shared public training data, a contaminated benchmark and "
