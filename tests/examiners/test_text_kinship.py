@@ -13,7 +13,7 @@ import pytest
 
 from filiation.errors import UsageError
 from filiation.evidence import Examination, Finding, Inconclusive, NotExamined, canonical
-from filiation.examiners import text_kinship
+from filiation.examiners import line_up, text_kinship
 from filiation.examiners.line_up import Entrant
 from filiation.investigation import compare, judge_again
 from filiation.report.wording import forbidden_words
@@ -214,9 +214,11 @@ def test_two_spellings_of_a_lineage_or_lab_do_not_make_enough_controls() -> None
         return Entrant(name=name, lineage=lineage, lab=lab, origin="control")
 
     spelt = [own(f"c{n}", f"Lineage-{n % 15}" if n < 15 else f"lineage {n % 15}", f"lab {n % 12}") for n in range(30)]
-    assert not text_kinship._enough(spelt)
-    assert text_kinship._enough([own(f"c{n}", f"lineage {n}", f"lab {n % 12}") for n in range(30)])
-    assert not text_kinship._enough([own(f"c{n}", f"lineage {n}", "Lab" if n % 2 else "lab ") for n in range(30)])
+    assert not line_up.suffices(spelt, text_kinship.DEMANDS)
+    assert line_up.suffices([own(f"c{n}", f"lineage {n}", f"lab {n % 12}") for n in range(30)], text_kinship.DEMANDS)
+    assert not line_up.suffices(
+        [own(f"c{n}", f"lineage {n}", "Lab" if n % 2 else "lab ") for n in range(30)], text_kinship.DEMANDS
+    )
     assert text_kinship._akin(own("a", "Llama-2", ""), [own("b", "llama 2", "Meta")])
     assert text_kinship._akin(own("a", "x", "META"), [own("b", "y", "Meta")])
     assert not text_kinship._akin(own("a", "", ""), [own("b", "", "")])

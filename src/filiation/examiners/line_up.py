@@ -430,6 +430,23 @@ def lacks(content: Mapping[str, Any], free: Sequence[int], demands: Demands) -> 
     return ""
 
 
+def suffices(own: Sequence[Entrant], demands: Demands) -> bool:
+    """Whether the user's own controls alone meet the demands, so that no pack has to join; names however they are spelt."""
+    labs = {name_key(entrant.lab or entrant.lineage) for entrant in own} - {""}
+    lineages = {name_key(entrant.lineage) for entrant in own} - {""}
+    return len(own) >= demands.controls and len(labs) >= demands.labs and len(lineages) >= demands.lineages
+
+
+def left_out_components(content: Mapping[str, Any], recording: str) -> tuple[Component, ...]:
+    """Who stood outside the line-up, from `detail`, and why. `recording`: the note of a second recording of an exhibit, {}."""
+    rows = [(name, reason) for name, reason in content["detail"]["left_out"]]
+    rows += [
+        (content["entrants"][copy]["name"], recording.format(content["entrants"][exhibit]["name"]))
+        for exhibit, copy in content["detail"]["same_recording"]
+    ]
+    return tuple(Component(kind="left out", name=name, count=0, opportunities=0, note=why) for name, why in rows)
+
+
 def control_components(content: Mapping[str, Any], free: Sequence[int]) -> tuple[Component, ...]:
     """The suspect and every control with its score: the line-up strip of the report. `count` is the score in 1/SCALE."""
     entrants, row, left = content["entrants"], content["scores"][0], set(free)

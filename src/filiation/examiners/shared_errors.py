@@ -31,7 +31,6 @@ from filiation.evidence import (
     Access,
     Characteristic,
     Companion,
-    Component,
     Effect,
     Identity,
     NotExamined,
@@ -52,9 +51,11 @@ from filiation.examiners.line_up import (
     common_fields,
     entrant_of,
     judge_line_up,
+    left_out_components,
     line_up_content,
     observe_answers,
     related_matrix,
+    suffices,
 )
 from filiation.measures import shared_errors
 from filiation.measures.shared_errors import (
@@ -89,7 +90,7 @@ def _test(kind: str, what: str) -> Test:
         id=f"shared_errors.{kind}",
         proposition=Proposition.OUTPUTS,
         alternative="trained without the reference, its outputs, or an ancestor of it",
-        relation_class="common origin of the errors (one model, derived from it, or both from one source)",
+        relation_class="one model, or a fine-tune or another version of it (the relations whose power is known; no students)",
         characteristic=Characteristic.INDIVIDUAL,
         null=Null.POPULATION,
         symmetric=False,
@@ -476,9 +477,7 @@ def _suffice(entrants: Sequence[Entrant]) -> bool:
     """Whether the user's controls that are related to neither exhibit, by declaration, meet DEMANDS."""
     akin = related_matrix(entrants, ())
     own = [entrant for at, entrant in enumerate(entrants) if at >= 2 and not akin[0, at] and not akin[1, at]]
-    labs = {entrant.lab or entrant.lineage for entrant in own} - {""}
-    lineages = {entrant.lineage for entrant in own} - {""}
-    return len(own) >= DEMANDS.controls and len(labs) >= DEMANDS.labs and len(lineages) >= DEMANDS.lineages
+    return suffices(own, DEMANDS)
 
 
 def coded(answered: Answered, items: Sequence[Item]) -> Codes:
@@ -586,7 +585,11 @@ def _judged(test: Test, relations: Relations, calibration: Calibration) -> Outco
         assumptions=ASSUMPTIONS,
         limitations=LIMITATIONS,
         companions=(*_counts(detail), *_looks(detail)),
-        components=_left_out(part),
+        components=left_out_components(
+            part,
+            "at least 95 % of its answers are those of {} wherever one of them erred: taken for a recording of it; it and its "
+            "relatives are shown, not ranked",
+        ),
         not_validated=_not_validated(part),
     )
     # Both tests stand in one record: that record is what they rest on.
@@ -651,22 +654,3 @@ def _looks(detail: Mapping[str, Any]) -> tuple[Companion, ...]:
             note="every pair, controls included, stands with the highest score of its whole path",
         ),
     )
-
-
-def _left_out(part: Mapping[str, Any]) -> tuple[Component, ...]:
-    rows = [
-        Component(kind="left out", name=name, count=0, opportunities=0, note=reason)
-        for name, reason in part["detail"]["left_out"]
-    ]
-    for exhibit, copy in part["detail"]["same_recording"]:
-        rows.append(
-            Component(
-                kind="left out",
-                name=part["entrants"][copy]["name"],
-                count=0,
-                opportunities=0,
-                note=f"at least 95 % of its answers are those of {part['entrants'][exhibit]['name']} wherever one of them erred: "
-                "taken for a recording of it; it and its relatives are shown, not ranked",
-            )
-        )
-    return tuple(rows)

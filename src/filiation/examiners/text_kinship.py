@@ -32,7 +32,6 @@ from filiation.evidence import (
     Access,
     Characteristic,
     Companion,
-    Component,
     Effect,
     Identity,
     Null,
@@ -52,8 +51,10 @@ from filiation.examiners.line_up import (
     controls_left,
     entrant_of,
     judge_line_up,
+    left_out_components,
     line_up_content,
     observe_answers,
+    suffices,
 )
 from filiation.measures import text_features
 from filiation.measures.text_features import Features, features_of, joined, thinned
@@ -77,7 +78,7 @@ TESTS = (
         id="text_kinship.rare-phrases",
         proposition=Proposition.OUTPUTS,
         alternative="trained without the reference, its outputs, or an ancestor of it",
-        relation_class="common origin of the answers (one model, derived from it, or both from one source)",
+        relation_class="one model, or a fine-tune or another version of it (the relations whose power is known; no students)",
         characteristic=Characteristic.INDIVIDUAL,
         null=Null.POPULATION,
         symmetric=False,
@@ -228,7 +229,7 @@ def gather(
         for entrant, given in zip(own, answered[2:], strict=True)
         if len(given.intersection(common)) >= ANSWERED * len(common) and not _akin(entrant, entrants)
     ]
-    candidates = () if asked == "none" or (asked == "auto" and _enough(able)) else asked_for(asked)
+    candidates = () if asked == "none" or (asked == "auto" and suffices(able, DEMANDS)) else asked_for(asked)
     hindered = {pack.digest: _hindered(pack, common) for pack in candidates}
     joining = tuple(pack for pack in candidates if not hindered[pack.digest])
     sources = [subject.source for subject in (reference, suspect, *controls) if isinstance(subject.source, PackSource)]
@@ -366,12 +367,6 @@ def _alike(one: Entrant, other: Entrant) -> bool:
     )
 
 
-def _enough(own: Sequence[Entrant]) -> bool:
-    labs = {name_key(entrant.lab or entrant.lineage) for entrant in own} - {""}
-    lineages = {name_key(entrant.lineage) for entrant in own} - {""}
-    return len(own) >= DEMANDS.controls and len(labs) >= DEMANDS.labs and len(lineages) >= DEMANDS.lineages
-
-
 def measure(gathered: Gathered, progress: Progress = silent) -> tuple[Pairs, NDArray[np.float64]]:
     """The values of every pair, prompts x pairs, and which share of long answers are identical to an exhibit's, 2 x models.
 
@@ -492,7 +487,11 @@ def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Cal
             assumptions=ASSUMPTIONS,
             limitations=LIMITATIONS,
             companions=(*_gaussian(content), *_looks(detail)),
-            components=_left_out(content),
+            components=left_out_components(
+                content,
+                "half or more of its long answers are those of {}, word for word: taken for a recording of it; it and its listed "
+                "relatives are shown, not ranked",
+            ),
             not_validated=""
             if detail["features"] == text_features.VERSION
             else "not validated: the record was made with another version of the features",
@@ -534,22 +533,3 @@ def _looks(detail: Mapping[str, Any]) -> tuple[Companion, ...]:
             note="every pair, controls included, stands with the highest score of its whole path",
         ),
     )
-
-
-def _left_out(content: Mapping[str, Any]) -> tuple[Component, ...]:
-    rows = [
-        Component(kind="left out", name=name, count=0, opportunities=0, note=reason)
-        for name, reason in content["detail"]["left_out"]
-    ]
-    for exhibit, copy in content["detail"]["same_recording"]:
-        rows.append(
-            Component(
-                kind="left out",
-                name=content["entrants"][copy]["name"],
-                count=0,
-                opportunities=0,
-                note=f"half or more of its long answers are those of {content['entrants'][exhibit]['name']}, word for word: "
-                "taken for a recording of it; it and its listed relatives are shown, not ranked",
-            )
-        )
-    return tuple(rows)

@@ -60,6 +60,9 @@ def remark(section: OutcomeSection) -> str:
     kind = wording.KIND_TITLES[section.kind]
     told = f"{proposition}, null {wording.NULL_TITLES[outcome.null]}. {kind}: {wording.visible(outcome.reason)}"
     if section.ranking is not None and section.ranking.ranks_nothing:
+        # An inconclusive outcome has said so itself, as its reason.
+        if section.kind != "finding" and outcome.test in wording.SHARED:
+            return told
         return f"{wording.ended(told)} {wording.nothing_ranked(outcome.test, section.ranking.suspect.value)}"
     if section.ranking is None or section.kind == "finding":
         return told
