@@ -32,9 +32,18 @@ class Hub:
         self.asked: Counter[str] = Counter()
         self.authorised: list[str] = []
         self.redirects = False
+        self._counting = threading.Lock()
 
     def misbehave(self, fault: str, times: int = 10**6, on: str = ".safetensors") -> None:
         self.fault, self.faults_left, self.fault_on = fault, times, on
+
+    def takes_a_fault(self) -> bool:
+        """Whether this request is answered badly. Counted before the answer leaves: the client may ask again at once."""
+        with self._counting:
+            if self.faults_left == 0:
+                return False
+            self.faults_left -= 1
+            return True
 
     @property
     def bytes_sent(self) -> int:
@@ -71,8 +80,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             hub.asked[path] += 1
             if self.headers.get("Authorization"):
                 hub.authorised.append(path)
-            if hub.faults_left > 0 and hub.fault_on in path and self.faulty(path):
-                hub.faults_left -= 1
+            if hub.fault_on in path and hub.takes_a_fault():
+                self.misanswer(path)
                 return
             if path.startswith("/api/models/"):
                 self.api(path)
@@ -110,7 +119,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             hub.ranges.append((name, first, last + 1))
             return self.answer(206, data[first : last + 1], Content_Range=f"bytes {first}-{last}/{len(data)}")
 
-        def faulty(self, path: str) -> bool:
+        def misanswer(self, path: str) -> None:
             fault, name = hub.fault, path.rpartition("/")[2]
             if fault == "html":
                 self.answer(200, b"<html>please log in</html>", Content_Type="text/html; charset=utf-8")
@@ -140,7 +149,6 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.answer(403, b"{}", X_Error_Code="GatedRepo")
             else:
                 self.answer(int(fault), b"busy", Retry_After="3")
-            return True
 
     return Handler
 
