@@ -1,0 +1,14 @@
+"""The case file: what was planned, what was looked at, in which order, and everything a hostile expert needs to check it.
+
+    records        what a plan, a manifest and an entry of the ledger say: plain records, no files
+    objects        content-addressed bytes
+    ledger         the append-only chain of entries
+    folder         a case on disk: header, ledger, objects, checkpoints; crash-safe
+    signing        keys, DSSE envelopes, in-toto statements
+    time_stamps    RFC 3161
+    beacons        public randomness, verified
+    drawing        seeds, foils and code names, all by a procedure that anybody can repeat
+    verification   the numbered checks
+
+The format is specified in docs/case-file-format.md. Nothing here examines a model: `filiation.proceedings` does.
+"""
