@@ -1,16 +1,18 @@
 """Findings into conclusions: merged only within one proposition, one alternative and one kind of null.
 
-1. e-values of a group are averaged with equal weights, fixed by the number of tests that were planned; a test that
-   could not be examined enters with e = 1, which is always an e-value. Averages hold under any dependence.
+1. e-values of a group are averaged with the weights that a plan fixed, or with equal ones, fixed by the number of tests;
+   a test that could not be examined enters with e = 1, which is always an e-value. Averages hold under any dependence.
 2. The likelihood ratio is that of the group's most searching examined test (examiners list their tests from the quickest
    to the most searching): findings on the same two models depend on one another, so their ratios are never multiplied.
-   Where its design could not have reached detection, not detecting says nothing, and there is no ratio.
+   Where its design could not have reached detection, not detecting says nothing, and there is no ratio. A test without
+   weight in the plan takes no part in either.
 3. What cannot be concluded is said with its reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from filiation.evidence import (
@@ -66,17 +68,39 @@ EXPLANATIONS = {
 """The innocent explanations a conclusion has to answer for; a finding says in `conditional_on` or `companions` which it tested."""
 
 
-def conclude(outcomes: Sequence[Outcome]) -> tuple[Conclusion, ...]:
-    """One conclusion per proposition, alternative and kind of null, in the order of the outcomes."""
-    groups: dict[tuple[Proposition, str, Null], list[Outcome]] = {}
+Group = tuple[Proposition, str, Null]
+
+UNPLANNED = "the plan gives none of these tests a weight, so that they may not carry a conclusion"
+
+
+def conclude(outcomes: Sequence[Outcome], weights: Mapping[str, float] | None = None) -> tuple[Conclusion, ...]:
+    """One conclusion per proposition, alternative and kind of null, in the order of the outcomes.
+
+    `weights`: test id to its share in the average of its group, fixed in a plan; a test that is not named weighs 0, and the
+    weights of a group sum to 1 or are all 0. None: every test of a group weighs the same. Raises ValueError on other weights.
+    """
+    groups: dict[Group, list[Outcome]] = {}
     for outcome in outcomes:
         groups.setdefault((outcome.proposition, outcome.alternative, outcome.null), []).append(outcome)
-    return tuple(_conclusion(key, members) for key, members in groups.items())
+    return tuple(_conclusion(key, members, _weights_of(members, weights)) for key, members in groups.items())
 
 
-def _conclusion(key: tuple[Proposition, str, Null], members: Sequence[Outcome]) -> Conclusion:
+def _weights_of(members: Sequence[Outcome], weights: Mapping[str, float] | None) -> list[float]:
+    """The weight of each member of a group, all 0 where the plan names none of them."""
+    if weights is None:
+        return [1.0 / len(members)] * len(members)
+    found = [float(weights.get(member.test, 0.0)) for member in members]
+    total = math.fsum(found)
+    if any(weight < 0.0 for weight in found) or (total and abs(total - 1.0) > 1e-9):
+        tests = ", ".join(member.test for member in members)
+        raise ValueError(f"the weights of {tests} must not be negative and must sum to 1, not {total}")
+    return found
+
+
+def _conclusion(key: Group, members: Sequence[Outcome], weights: Sequence[float]) -> Conclusion:
     proposition, alternative, null = key
-    findings = [member for member in members if isinstance(member, Finding)]
+    weighted = [(member, weight) for member, weight in zip(members, weights, strict=True) if weight > 0.0]
+    findings = [member for member, _ in weighted if isinstance(member, Finding)]
     tested = tuple(sorted({test for finding in findings for test in _explanations_tested(finding)}))
     common: dict[str, Any] = {
         "proposition": proposition,
@@ -86,11 +110,15 @@ def _conclusion(key: tuple[Proposition, str, Null], members: Sequence[Outcome]) 
         "explanations_tested": tested,
         "explanations_untested": tuple(e for e in EXPLANATIONS.get(proposition, ()) if e not in tested),
     }
+    if not weighted:
+        return Conclusion(**common, kind="inconclusive", reason=UNPLANNED)
     if not findings:
-        reasons = [member.reason for member in members if isinstance(member, Inconclusive)]
-        return Conclusion(**common, kind="inconclusive", reason=(reasons or [member.reason for member in members])[-1])
-    unexamined = [0.0] * (len(members) - len(findings))
-    log10_e = merge_log10_e([finding.log10_e for finding in findings] + unexamined, [1.0 / len(members)] * len(members))
+        reasons = [member.reason for member, _ in weighted if isinstance(member, Inconclusive)]
+        reason = (reasons or [member.reason for member, _ in weighted if not isinstance(member, Finding)])[-1]
+        return Conclusion(**common, kind="inconclusive", reason=reason)
+    e_values = [(member.log10_e, weight) for member, weight in weighted if isinstance(member, Finding)]
+    e_values += [(0.0, weight) for member, weight in weighted if not isinstance(member, Finding)]
+    log10_e = merge_log10_e([value for value, _ in e_values], [weight for _, weight in e_values])
     e_value = round_against_accuser(log10_e, accuses_when="large")
     principal = findings[-1]
     if principal.resolution_log10_p > principal.power.threshold_log10_p:

@@ -6,7 +6,8 @@
     4. Judge from the recorded relations alone.        examiners, `judge`
     5. Conclude per proposition, alternative and kind of null.
 
-Steps 4 and 5 need no model: `judge_again` repeats them from a stored record, on any machine, to the same bytes.
+Steps 4 and 5 need no model: `judge_again` repeats them from a stored record, on any machine, to the same bytes. A case takes
+the same steps one by one and records what each of them left (`filiation.proceedings`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -47,6 +49,15 @@ HASHING = {"auto": None, "all": True, "read": False}
 Parameters = Mapping[str, Mapping[str, bool | int | float | str]]
 
 
+@dataclass(frozen=True)
+class Look:
+    """What one examiner recorded for one examination: of each model that it could observe, and of the models together."""
+
+    examiner: Examiner
+    observations: tuple[Observation, ...]
+    related: Relations | Absent
+
+
 def compare(
     reference: str | Path | Source,
     suspect: str | Path | Source,
@@ -70,45 +81,60 @@ def compare(
         raise UsageError(f"hashing cannot be {hashing!r}", advice=f"give one of {', '.join(HASHING)}")
     sources = _open([reference, suspect, *_each_model(reference, suspect, controls)], lineages or {})
     examiners = chosen(tuple(only))
-    _check_parameters(parameters or {})
-    observations: list[Observation] = []
-    relations: dict[str, Relations] = {}
+    check_parameters(parameters or {})
+    looks = [_look(examiner, sources, parameters or {}, seed, progress) for examiner in examiners]
+    identities = [source.identity(HASHING[hashing], progress) for source in sources]
+    examination = examined(looks, identities, seed=seed)
+    circumstances = Circumstances(
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        elapsed_seconds=round(time.monotonic() - started, 1),
+        locations={source.name: source.location for source in sources},
+    )
+    return msgspec.structs.replace(examination, circumstances=circumstances)
+
+
+def _look(examiner: Examiner, sources: Sequence[Source], parameters: Parameters, seed: int, progress: Progress) -> Look:
+    """Observe every exhibit and relate them."""
+    seen = [observe(examiner, source, progress) for source in sources]
+    return relate(examiner, subjects(sources, seen, parameters.get(examiner.NAME, {})), seed, progress)
+
+
+def examined(
+    looks: Sequence[Look], identities: Sequence[Identity], *, seed: int, weights: Mapping[str, float] | None = None
+) -> Examination:
+    """Judge and conclude from what was recorded; `identities` are those of reference, suspect and controls.
+
+    `weights`: a plan's, see `conclusions.conclude`. No model is looked at.
+    """
+    reference, suspect, *controls = identities
+    examiners = [look.examiner for look in looks]
+    relations = {look.examiner.NAME: look.related for look in looks if isinstance(look.related, Relations)}
     outcomes: list[Outcome] = []
-    for examiner in examiners:
-        settings = dict((parameters or {}).get(examiner.NAME, {}))
-        subjects = _observe(examiner, sources, settings, progress)
-        observations += [subject.observation for subject in subjects if isinstance(subject, Subject)]
-        related = _relate(examiner, subjects, seed, progress)
-        if isinstance(related, Absent):
-            outcomes += not_examined(examiner, sources[0].name, sources[1].name, related.reason)
-        else:
-            relations[examiner.NAME] = related
-    identities = tuple(source.identity(HASHING[hashing], progress) for source in sources)
-    outcomes += _judge(relations, identities[2:], examiners)
+    for look in looks:
+        if isinstance(look.related, Absent):
+            outcomes += not_examined(look.examiner, reference.name, suspect.name, look.related.reason)
+    outcomes += judge(relations, tuple(controls), examiners)
+    in_order = _in_order(outcomes, examiners)
     return Examination(
         schema_version=SCHEMA_VERSION,
-        reference=identities[0],
-        suspect=identities[1],
-        controls=identities[2:],
+        reference=reference,
+        suspect=suspect,
+        controls=tuple(controls),
         software=software(),
         seed=seed,
-        observations=tuple(observations),
+        observations=tuple(observation for look in looks for observation in look.observations),
         relations=relations,
-        outcomes=_in_order(outcomes, examiners),
-        conclusions=conclude(_in_order(outcomes, examiners)),
-        circumstances=Circumstances(
-            made=datetime.now(UTC).isoformat(timespec="seconds"),
-            elapsed_seconds=round(time.monotonic() - started, 1),
-            locations={source.name: source.location for source in sources},
-        ),
+        outcomes=in_order,
+        conclusions=conclude(in_order, weights),
     )
 
 
-def judge_again(examination: Examination) -> Examination:
+def judge_again(examination: Examination, weights: Mapping[str, float] | None = None) -> Examination:
     """Outcomes and conclusions anew from the recorded relations: no model, no key, no network.
 
     What could not be examined stays as recorded. The digest is the same unless the record or the register was changed.
-    Raises RecordError where an examiner of the record is not installed.
+    `weights`: those of the plan under which it was examined. Raises RecordError where an examiner of the record is not
+    installed.
     """
     examiners = chosen(())
     unknown = set(examination.relations) - {examiner.NAME for examiner in examiners}
@@ -122,8 +148,8 @@ def judge_again(examination: Examination) -> Examination:
         for outcome in examination.outcomes
         if isinstance(outcome, NotExamined) and outcome.examiner not in examination.relations
     ]
-    outcomes = _in_order([*kept, *_judge(examination.relations, examination.controls, examiners)], examiners)
-    return msgspec.structs.replace(examination, outcomes=outcomes, conclusions=conclude(outcomes))
+    outcomes = _in_order([*kept, *judge(examination.relations, examination.controls, examiners)], examiners)
+    return msgspec.structs.replace(examination, outcomes=outcomes, conclusions=conclude(outcomes, weights))
 
 
 def _open(exhibits: Sequence[str | Path | Source], lineages: Mapping[str, str]) -> list[Source]:
@@ -182,8 +208,8 @@ def _place(exhibit: str | Path | Source) -> object:
     return file.resolve(), model
 
 
-def _check_parameters(parameters: Parameters) -> None:
-    """A misspelt parameter would leave a plan unfulfilled without a word."""
+def check_parameters(parameters: Parameters) -> None:
+    """Raises UsageError: a misspelt parameter would leave a plan unfulfilled without a word."""
     known = {examiner.NAME: getattr(examiner, "PARAMETERS", {}) for examiner in chosen(())}
     wrong = [
         f"{name}.{parameter}"
@@ -198,21 +224,33 @@ def _check_parameters(parameters: Parameters) -> None:
         )
 
 
-def _observe(
-    examiner: Examiner, sources: Sequence[Source], settings: dict[str, bool | int | float | str], progress: Progress
+def observe(examiner: Examiner, source: Source, progress: Progress = silent) -> Observation | Absent:
+    """What one examiner records of one model; `Absent` says of which exhibit, and why, there is nothing."""
+    progress(f"{examiner.NAME}: observing {source.name}", 0.0)
+    seen = examiner.observe(source, progress)
+    return Absent(reason=f"{source.name}: {seen.reason}") if isinstance(seen, Absent) else seen
+
+
+def subjects(
+    sources: Sequence[Source], seen: Sequence[Observation | Absent], settings: Mapping[str, bool | int | float | str]
 ) -> list[Subject | Absent]:
-    subjects: list[Subject | Absent] = []
-    for source in sources:
-        progress(f"{examiner.NAME}: observing {source.name}", 0.0)
-        seen = examiner.observe(source, progress)
-        if isinstance(seen, Absent):
-            subjects.append(Absent(reason=f"{source.name}: {seen.reason}"))
-        else:
-            subjects.append(Subject(source=source, observation=seen, parameters=settings))
-    return subjects
+    """Each source with what was recorded of it, now or long ago, and the parameters of the plan."""
+    return [
+        each if isinstance(each, Absent) else Subject(source=source, observation=each, parameters=dict(settings))
+        for source, each in zip(sources, seen, strict=True)
+    ]
 
 
-def _relate(
+def relate(examiner: Examiner, subjects: Sequence[Subject | Absent], seed: int, progress: Progress = silent) -> Look:
+    """Relate reference, suspect and controls, in this order, from what was recorded of each."""
+    return Look(
+        examiner=examiner,
+        observations=tuple(subject.observation for subject in subjects if isinstance(subject, Subject)),
+        related=_relations(examiner, subjects, seed, progress),
+    )
+
+
+def _relations(
     examiner: Examiner, subjects: Sequence[Subject | Absent], seed: int, progress: Progress
 ) -> Relations | Absent:
     """Reference by suspect, reference by each control, each control by the suspect; a control that cannot is left out."""
@@ -223,7 +261,7 @@ def _relate(
     assert isinstance(reference, Subject)
     assert isinstance(suspect, Subject)
 
-    def relate(first: Subject, second: Subject) -> Relation | Absent:
+    def related(first: Subject, second: Subject) -> Relation | Absent:
         names = f"{first.observation.exhibit} | {second.observation.exhibit}"
         return examiner.relate(first, second, seed, lambda what, share: progress(f"{names}: {what}", share))
 
@@ -234,21 +272,22 @@ def _relate(
             reference, suspect, able, seed, lambda what, share: progress(f"{examiner.NAME}: {what}", share)
         )
         return together if isinstance(together, Absent) else Relations(pair=together)
-    pair = relate(reference, suspect)
+    pair = related(reference, suspect)
     if isinstance(pair, Absent):
         return pair
-    by_reference = [relate(reference, control) for control in able]
-    by_suspect = [relate(control, suspect) for control in able]
+    by_reference = [related(reference, control) for control in able]
+    by_suspect = [related(control, suspect) for control in able]
     return Relations(
         pair=pair,
-        reference_by_control=tuple(related for related in by_reference if isinstance(related, Relation)),
-        control_by_suspect=tuple(related for related in by_suspect if isinstance(related, Relation)),
+        reference_by_control=tuple(each for each in by_reference if isinstance(each, Relation)),
+        control_by_suspect=tuple(each for each in by_suspect if isinstance(each, Relation)),
     )
 
 
-def _judge(
+def judge(
     relations: Mapping[str, Relations], controls: tuple[Identity, ...], examiners: Sequence[Examiner]
 ) -> list[Outcome]:
+    """Every outcome that the recorded relations give, by the examiners' registers of nulls: pure."""
     return [
         outcome
         for examiner in examiners
