@@ -89,16 +89,13 @@ certs = {folder}/chain.pem
 signer_key = {folder}/stamping.key
 signer_digest = sha256
 default_policy = {policy}
-digests = sha256
+digests = {accepting}
 accuracy = secs:1
 ordering = no
 tsa_name = no
 ess_cert_id_chain = no
 ess_cert_id_alg = sha256
 """
-
-_UNACCEPTED = _REPLY_CONFIGURATION.replace("digests = sha256", "digests = sha512")
-"""An authority set up so that it refuses SHA-256, in a proper answer."""
 
 
 def _openssl(*arguments: str | Path, stdin: bytes = b"") -> bytes:
@@ -138,7 +135,8 @@ class LocalAuthority:
         if between:
             authority._issue("between", "between", "root", (min(valid[0], BEGINNING), END))
         authority._issue("stamping", "stamping", "between" if between else "root", valid)
-        (folder / "chain.pem").write_bytes((folder / f"{'between' if between else 'root'}.pem").read_bytes())
+        sent_along = (folder / "between.pem").read_bytes() if between else b""
+        (folder / "chain.pem").write_bytes(sent_along)
         return authority
 
     @property
@@ -155,13 +153,14 @@ class LocalAuthority:
         """The response (DER) to a request for a stamp over the SHA-256 of `data`."""
         return self.answer(_query(hashlib.sha256(data).hexdigest()))
 
-    def answer(self, query: bytes, configuration: str = _REPLY_CONFIGURATION) -> bytes:
-        """The response (DER) to a request (DER)."""
+    def answer(self, query: bytes, accepting: str = "sha256") -> bytes:
+        """The response (DER) to a request (DER); requests over other digests than `accepting` are refused in it."""
         with tempfile.TemporaryDirectory(prefix="stamping-") as work:
             at = Path(work)
             (at / "serial").write_text(secrets.token_hex(8).upper() + "\n", encoding="ascii")
-            text = configuration.format(folder=self.folder, serial=at / "serial", policy=POLICY)
-            (at / "tsa.cnf").write_text(text, encoding="utf-8")
+            places = {"folder": self.folder, "serial": at / "serial"}
+            configuration = _REPLY_CONFIGURATION.format(**places, policy=POLICY, accepting=accepting)
+            (at / "tsa.cnf").write_text(configuration, encoding="utf-8")
             (at / "query").write_bytes(query)
             _openssl("ts", "-reply", "-config", at / "tsa.cnf", "-queryfile", at / "query", "-out", at / "reply")
             return (at / "reply").read_bytes()
@@ -234,7 +233,7 @@ def _answers(authority: LocalAuthority, handler: BaseHTTPRequestHandler, query: 
 
 
 def _refuses(authority: LocalAuthority, handler: BaseHTTPRequestHandler, query: bytes, over: threading.Event) -> None:
-    _send(handler, authority.answer(query, _UNACCEPTED))
+    _send(handler, authority.answer(query, accepting="sha512"))
 
 
 def _hangs(authority: LocalAuthority, handler: BaseHTTPRequestHandler, query: bytes, over: threading.Event) -> None:

@@ -10,9 +10,11 @@ A time-stamp is an authority's signed statement that it saw a SHA-256 digest at 
 
 Not checked: whether a certificate was revoked (that needs the network, and the authority's own lists), and the authority's policy.
 
-Bytes that no signature covers. Of every single-byte change of a response (the tests make each one) those that are still accepted lie
-in {UNSIGNED}. None of them changes what was stamped, when, or by whom; and the receipt of a checkpoint binds the files
-of its time-stamps byte for byte, so that in a case such a change is seen too.
+Bytes that no signature covers. Of all 360,315 single-byte changes of a response of 1,413 bytes (docs/decisions/0011) those that are still
+accepted lie in the version numbers of `SignedData` and `SignerInfo`, in the name of the signature algorithm (OpenSSL goes by the digest and
+the key), in the kind of text in which the issuer's name is written, in the order of certificates, and in certificates that are sent along
+without being needed, such as the root. None of them changes what was stamped, when, or by whom; and the receipt of a checkpoint binds the
+files of its time-stamps byte for byte, so that in a case such a change is seen too.
 """
 
 from __future__ import annotations
