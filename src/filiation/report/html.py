@@ -87,7 +87,12 @@ def _listing(title: str, entries: tuple[str, ...], otherwise: str = "") -> Marku
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+    return environment()
+
+
+def environment() -> jinja2.Environment:
+    """The templates of this folder, escaping everything, with what all of them use."""
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("filiation.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -95,8 +100,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["tens"] = typographic
-    environment.globals |= {
+    made.filters["tens"] = typographic
+    made.globals |= {
         "name": wording.visible,
         "counts": lambda folds: [len(fold.outcomes) for fold in folds],
         "ratio_cell": _ratio_cell,
@@ -104,4 +109,4 @@ def _environment() -> jinja2.Environment:
         "scale_picture": _scale_picture,
         "listing": _listing,
     }
-    return environment
+    return made

@@ -8,72 +8,15 @@ are classes (`ink`, `suspect`, `control`, `chance` ...), never values, so that d
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from filiation.evidence import Component
 from filiation.report import wording
 from filiation.report.contents import LayerMap, LineUp, LineUpRow, OrderPlot, Place, Ranking
+from filiation.report.svg import WIDTH, coordinate, drawing, element, line, rectangle, text
 from filiation.statistics.scale import SCALE, Step, word
-
-WIDTH = 400
-
-
-# ----------------------------------------------------------------------------------------------------------- primitives
-
-
-def _element(name: str, content: str | Markup = "", **attributes: object) -> Markup:
-    """One SVG element; content and attribute values are escaped, `class_` and `text_anchor` become SVG's spelling."""
-    pairs = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
-    written = Markup("").join(Markup(' {}="{}"').format(key, _number(value)) for key, value in pairs)
-    return Markup("<{}{}>{}</{}>").format(Markup(name), written, escape(content), Markup(name))
-
-
-def _number(value: object) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-def _text(x: float, y: float, content: str, class_: str = "label", **attributes: object) -> Markup:
-    return _element("text", _raised(content), x=x, y=y, class_=class_, **attributes)
-
-
-def _raised(content: str) -> Markup:
-    """'10^-6' with its exponent raised; everything else escaped."""
-    parts = re.split(r"(?<=10)\^(-?\d+)", content)
-    written = Markup("")
-    for index, part in enumerate(parts):
-        if index % 2:
-            written += _element("tspan", part.replace("-", "−"), dy=-4, class_="exponent")
-        elif index:
-            written += _element("tspan", part, dy=4) if part else Markup("")
-        else:
-            written += escape(part)
-    return written
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
-    return _element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
-
-
-def _rectangle(x: float, y: float, width: float, height: float, class_: str, hint: str = "") -> Markup:
-    content = _element("title", hint) if hint else Markup("")
-    return _element("rect", content, x=x, y=y, width=width, height=height, class_=class_)
-
-
-def _drawing(identifier: str, title: str, description: str, height: float, parts: Sequence[Markup]) -> Markup:
-    named = _element("title", title, id=f"{identifier}-title") + _element("desc", description, id=f"{identifier}-desc")
-    return _element(
-        "svg",
-        named + Markup("").join(parts),
-        class_="picture",
-        viewBox=f"0 0 {WIDTH} {_number(float(height))}",
-        role="img",
-        aria_labelledby=f"{identifier}-title {identifier}-desc",
-        xmlns="http://www.w3.org/2000/svg",
-    )
-
 
 # -------------------------------------------------------------------------------------------------------------- line-up
 
@@ -83,29 +26,29 @@ def line_up(picture: LineUp, identifier: str) -> Markup:
     left, right, top, step = 14.0, 386.0, 30.0, 38.0
     span = right - left
     bottom = top + step * len(picture.rows)
-    parts = [_line(left + span * tick / 4, top, left + span * tick / 4, bottom, "grid") for tick in range(5)]
+    parts = [line(left + span * tick / 4, top, left + span * tick / 4, bottom, "grid") for tick in range(5)]
     if picture.chance is not None:
         parts += _chance_mark(left + span * picture.chance, top, bottom, picture.chance)
     for index, row in enumerate(picture.rows):
         parts.append(_line_up_row(row, left, span, top + step * index))
     parts += [
-        _text(left + span * tick / 4, bottom + 16, _tick(tick / 4), "tick", text_anchor=_anchor(tick, 4))
+        text(left + span * tick / 4, bottom + 16, _tick(tick / 4), "tick", text_anchor=_anchor(tick, 4))
         for tick in range(5)
     ]
-    parts.append(_text(200, bottom + 34, "share of coincidences among opportunities", "tick", text_anchor="middle"))
+    parts.append(text(200, bottom + 34, "share of coincidences among opportunities", "tick", text_anchor="middle"))
     described = "; ".join(
         f"{wording.visible(row.name, 80)} ({row.role}): {wording.share(row.tally.count, row.tally.opportunities)}"
         for row in picture.rows
     )
     title = f"Line-up: share of coincidences with the reference, {wording.visible(picture.test)}"
-    return _drawing(identifier, title, described, bottom + 42, parts)
+    return drawing(identifier, title, described, bottom + 42, parts)
 
 
 def _chance_mark(x: float, top: float, bottom: float, chance: float) -> list[Markup]:
     anchor = "end" if x > WIDTH * 0.7 else ("start" if x < WIDTH * 0.3 else "middle")
     return [
-        _line(x, top - 6, x, bottom, "chance"),
-        _text(x, top - 12, f"chance {wording.chance(chance)}", "chance-label", text_anchor=anchor),
+        line(x, top - 6, x, bottom, "chance"),
+        text(x, top - 12, f"chance {wording.chance(chance)}", "chance-label", text_anchor=anchor),
     ]
 
 
@@ -117,11 +60,11 @@ def _line_up_row(row: LineUpRow, left: float, span: float, y: float) -> Markup:
     label = f"label rail-text {row.role}-label"
     return Markup("").join(
         [
-            _text(left, y + 14, f"{name} · {row.role}", label),
-            _text(left + span, y + 14, figures, "figure rail-text", text_anchor="end"),
-            _line(left, y + 26, left + span, y + 26, "rail"),
-            _line(left, y + 26, x, y + 26, f"reach {row.role}"),
-            _element("circle", _element("title", hint), cx=x, cy=y + 26, r=6 if row.role == "suspect" else 4.5,
+            text(left, y + 14, f"{name} · {row.role}", label),
+            text(left + span, y + 14, figures, "figure rail-text", text_anchor="end"),
+            line(left, y + 26, left + span, y + 26, "rail"),
+            line(left, y + 26, x, y + 26, f"reach {row.role}"),
+            element("circle", element("title", hint), cx=x, cy=y + 26, r=6 if row.role == "suspect" else 4.5,
                      class_=row.role),
         ]
     )  # fmt: skip
@@ -165,17 +108,17 @@ def ranking(picture: Ranking, identifier: str) -> Markup:
     anchor = "end" if suspect > WIDTH * 0.6 else "start"
     top = foot + 18
     parts = [
-        *(_text(left, 14.0 + 14.0 * line, told, "tick") for line, told in enumerate(legend)),
-        _line(left, base + 6, right, base + 6, "axis"),
+        *(text(left, 14.0 + 14.0 * row, told, "tick") for row, told in enumerate(legend)),
+        line(left, base + 6, right, base + 6, "axis"),
         *(_dot(place, suspect + x, base - rise * level, "control") for x, level, place in dots),
         *(_dot(place, at(place.value), base + 14, "left-out") for place in hollow),
-        _line(suspect, head, suspect, base + 6, "suspect rule"),
-        _element("circle", _element("title", "the suspect"), cx=suspect, cy=head, r=6, class_="suspect"),
-        _text(suspect - 10 if anchor == "end" else suspect + 10, head + 4, "suspect", "label suspect-label",
+        line(suspect, head, suspect, base + 6, "suspect rule"),
+        element("circle", element("title", "the suspect"), cx=suspect, cy=head, r=6, class_="suspect"),
+        text(suspect - 10 if anchor == "end" else suspect + 10, head + 4, "suspect", "label suspect-label",
               text_anchor=anchor),
-        _text(left, foot, wording.score(low), "tick"),
-        _text(right, foot, wording.score(high), "tick", text_anchor="end"),
-        _text(200, foot, "score against the reference", "tick", text_anchor="middle"),
+        text(left, foot, wording.score(low), "tick"),
+        text(right, foot, wording.score(high), "tick", text_anchor="end"),
+        text(200, foot, "score against the reference", "tick", text_anchor="middle"),
         *(
             _place(number, place, at(place.value), left, right, top + step * index)
             for index, (number, place) in enumerate(picture.named)
@@ -185,7 +128,7 @@ def ranking(picture: Ranking, identifier: str) -> Markup:
         f"place {number}: {_told(place)}, {wording.score(place.value)}" for number, place in picture.named
     )
     title = f"Line-up: the suspect among the controls by score, {wording.visible(picture.test)}"
-    return _drawing(identifier, title, described, top + step * len(picture.named) + 4, parts)
+    return drawing(identifier, title, described, top + step * len(picture.named) + 4, parts)
 
 
 def _stacked(offsets: Sequence[tuple[float, Place]], width: float) -> list[tuple[float, int, Place]]:
@@ -203,8 +146,8 @@ def _stacked(offsets: Sequence[tuple[float, Place]], width: float) -> list[tuple
 
 
 def _dot(place: Place, x: float, y: float, class_: str) -> Markup:
-    hint = _element("title", f"{_told(place)}: {wording.score(place.value)}")
-    return _element("circle", hint, cx=x, cy=y, r=3.2, class_=class_)
+    hint = element("title", f"{_told(place)}: {wording.score(place.value)}")
+    return element("circle", hint, cx=x, cy=y, r=3.2, class_=class_)
 
 
 def _place(number: int, place: Place, x: float, left: float, right: float, y: float) -> Markup:
@@ -214,10 +157,10 @@ def _place(number: int, place: Place, x: float, left: float, right: float, y: fl
     beside = "" if place.ranked else " · not ranked"
     return Markup("").join(
         [
-            _text(left, y + 14, f"{number}. {name} · {of_whom or 'lineage not declared'}{beside}", label),
-            _text(right, y + 14, wording.score(place.value), "figure rail-text", text_anchor="end"),
-            _line(left, y + 24, right, y + 24, "rail"),
-            _element("circle", cx=x, cy=y + 24, r=6 if place.role == "suspect" else 4.5,
+            text(left, y + 14, f"{number}. {name} · {of_whom or 'lineage not declared'}{beside}", label),
+            text(right, y + 14, wording.score(place.value), "figure rail-text", text_anchor="end"),
+            line(left, y + 24, right, y + 24, "rail"),
+            element("circle", cx=x, cy=y + 24, r=6 if place.role == "suspect" else 4.5,
                      class_=place.role if place.ranked else "left-out"),
         ]
     )  # fmt: skip
@@ -245,21 +188,21 @@ def layer_map(picture: LayerMap, identifier: str) -> Markup:
         for first in range(picture.first_layers)
         for second in range(picture.second_layers)
     ]
-    parts.append(_rectangle(left, top, wide, high, "frame"))
+    parts.append(rectangle(left, top, wide, high, "frame"))
     parts += [
-        _text(left - 6, top + cell * (n + 0.5) + 4, str(n), "tick", text_anchor="end")
+        text(left - 6, top + cell * (n + 0.5) + 4, str(n), "tick", text_anchor="end")
         for n in _some(picture.first_layers, cell)
     ]
     parts += [
-        _text(left + cell * (n + 0.5), top - 5, str(n), "tick", text_anchor="middle")
+        text(left + cell * (n + 0.5), top - 5, str(n), "tick", text_anchor="middle")
         for n in _some(picture.second_layers, cell)
     ]
-    parts.append(_text(left, 12, "layer of the suspect →", "tick"))
+    parts.append(text(left, 12, "layer of the suspect →", "tick"))
     middle = top + high / 2
-    parts.append(_text(12, middle, "layer of the reference", "tick", text_anchor="middle",
-                       transform=f"rotate(-90 12 {_number(middle)})"))  # fmt: skip
+    parts.append(text(12, middle, "layer of the reference", "tick", text_anchor="middle",
+                       transform=f"rotate(-90 12 {coordinate(middle)})"))  # fmt: skip
     parts += _legend(left, top + high + 14)
-    return _drawing(
+    return drawing(
         identifier,
         "Layer-by-layer map: share of coincidences of each pair of layers",
         _strongest(picture),
@@ -272,19 +215,19 @@ def _cell(picture: LayerMap, first: int, second: int, x: float, y: float, cell: 
     tally = picture.tally(first, second)
     hint = f"reference {first}, suspect {second}: {wording.whole(tally.count)} of {wording.whole(tally.opportunities)}"
     if tally.opportunities == 0:
-        return _rectangle(x, y, cell, cell, "empty", hint)
+        return rectangle(x, y, cell, cell, "empty", hint)
     drawn = _shaded(x, y, cell, tally.share, hint if cell >= 4 else "")
     if cell < 30:
         return drawn
     inside = "on-dark" if tally.share >= 0.6 else "on-light"
-    text = wording.share(tally.count, tally.opportunities)[:4]
-    return drawn + _text(x + cell / 2, y + cell / 2 + 4, text, f"tick {inside}", text_anchor="middle")
+    told = wording.share(tally.count, tally.opportunities)[:4]
+    return drawn + text(x + cell / 2, y + cell / 2 + 4, told, f"tick {inside}", text_anchor="middle")
 
 
 def _shaded(x: float, y: float, side: float, share: float, hint: str = "") -> Markup:
     """A cell whose ink is in proportion to the share; the faintest still shows that it was examined."""
-    content = _element("title", hint) if hint else Markup("")
-    return _element("rect", content, x=x, y=y, width=side, height=side, class_="cell", fill_opacity=0.05 + 0.95 * share)
+    content = element("title", hint) if hint else Markup("")
+    return element("rect", content, x=x, y=y, width=side, height=side, class_="cell", fill_opacity=0.05 + 0.95 * share)
 
 
 def _some(layers: int, cell: float) -> range:
@@ -296,9 +239,9 @@ def _some(layers: int, cell: float) -> range:
 def _legend(left: float, y: float) -> list[Markup]:
     size = 14.0
     parts = [_shaded(left + size * n, y, size, n / 10) for n in range(11)]
-    parts.append(_text(left, y + 28, "0", "tick"))
-    parts.append(_text(left + size * 11, y + 28, "1", "tick", text_anchor="end"))
-    parts.append(_text(left + size * 11 + 8, y + 12, "share of coincidences", "tick"))
+    parts.append(text(left, y + 28, "0", "tick"))
+    parts.append(text(left + size * 11, y + 28, "1", "tick", text_anchor="end"))
+    parts.append(text(left + size * 11 + 8, y + 12, "share of coincidences", "tick"))
     return parts
 
 
@@ -322,21 +265,22 @@ def order_plot(picture: OrderPlot, identifier: str) -> Markup:
     across = max(max(x for x, _ in drawn.points), 1.0)
     upwards = max(max(y for _, y in drawn.points), 1.0)
     marks = "".join(
-        f"M{_number(left + side * x / across)} {_number(top + side * (1 - y / upwards))}h0" for x, y in drawn.points
+        f"M{coordinate(left + side * x / across)} {coordinate(top + side * (1 - y / upwards))}h0"
+        for x, y in drawn.points
     )
     parts = [
-        _rectangle(left, top, side, side, "frame"),
-        _element("path", d=marks, class_="points dense" if len(drawn.points) > 600 else "points"),
-        _text(left, top + side + 16, "0", "tick"),
-        _text(left + side, top + side + 16, wording.whole(round(across)), "tick", text_anchor="end"),
-        _text(left + side / 2, top + side + 32, "rank in the reference", "tick", text_anchor="middle"),
-        _text(left - 6, top + side, "0", "tick", text_anchor="end"),
-        _text(left - 6, top + 4, wording.whole(round(upwards)), "tick", text_anchor="end",
-              transform=f"rotate(-90 {_number(left - 6)} {_number(top + 4)})"),
-        _text(26, top + side / 2, "rank in the suspect", "tick", text_anchor="middle",
-              transform=f"rotate(-90 26 {_number(top + side / 2)})"),
+        rectangle(left, top, side, side, "frame"),
+        element("path", d=marks, class_="points dense" if len(drawn.points) > 600 else "points"),
+        text(left, top + side + 16, "0", "tick"),
+        text(left + side, top + side + 16, wording.whole(round(across)), "tick", text_anchor="end"),
+        text(left + side / 2, top + side + 32, "rank in the reference", "tick", text_anchor="middle"),
+        text(left - 6, top + side, "0", "tick", text_anchor="end"),
+        text(left - 6, top + 4, wording.whole(round(upwards)), "tick", text_anchor="end",
+              transform=f"rotate(-90 {coordinate(left - 6)} {coordinate(top + 4)})"),
+        text(26, top + side / 2, "rank in the suspect", "tick", text_anchor="middle",
+              transform=f"rotate(-90 26 {coordinate(top + side / 2)})"),
     ]  # fmt: skip
-    return _drawing(
+    return drawing(
         identifier,
         "Order of the tokens that both vocabularies hold",
         f"{wording.whole(len(drawn.points))} shared tokens. Points along the rising diagonal stand in the same order in "
@@ -353,26 +297,26 @@ def layer_bars(layers: Sequence[Component], chance: float | None, identifier: st
     """One bar per layer: its share of coincidences, with the chance as a line."""
     left, right, top, bottom = 34.0, 392.0, 26.0, 166.0
     step, height = (right - left) / len(layers), bottom - top
-    parts = [_line(left, top + height * n / 4, right, top + height * n / 4, "grid") for n in range(5)]
-    parts += [_text(left - 6, bottom - height * n / 4 + 4, _tick(n / 4), "tick", text_anchor="end") for n in range(5)]
+    parts = [line(left, top + height * n / 4, right, top + height * n / 4, "grid") for n in range(5)]
+    parts += [text(left - 6, bottom - height * n / 4 + 4, _tick(n / 4), "tick", text_anchor="end") for n in range(5)]
     for index, layer in enumerate(layers):
         share = layer.count / layer.opportunities
         hint = f"{wording.visible(layer.name)}: {wording.whole(layer.count)} of {wording.whole(layer.opportunities)}"
         width = max(1.0, min(step * 0.72, 34.0))
         middle = left + step * (index + 0.5)
-        parts.append(_rectangle(middle - width / 2, bottom - height * share, width, height * share, "bar", hint))
+        parts.append(rectangle(middle - width / 2, bottom - height * share, width, height * share, "bar", hint))
     if chance is not None:
         level = bottom - height * chance
-        parts.append(_line(left, level, right, level, "chance"))
-        parts.append(_text(right, top - 10, f"- - chance {wording.chance(chance)}", "chance-label", text_anchor="end"))
-    parts.append(_text(left, top - 10, "share of coincidences", "tick"))
-    parts.append(_line(left, bottom, right, bottom, "axis"))
+        parts.append(line(left, level, right, level, "chance"))
+        parts.append(text(right, top - 10, f"- - chance {wording.chance(chance)}", "chance-label", text_anchor="end"))
+    parts.append(text(left, top - 10, "share of coincidences", "tick"))
+    parts.append(line(left, bottom, right, bottom, "axis"))
     parts += [
-        _text(left + step * (n + 0.5), bottom + 15, str(n), "tick", text_anchor="middle")
+        text(left + step * (n + 0.5), bottom + 15, str(n), "tick", text_anchor="middle")
         for n in _some(len(layers), step)
     ]
     parts.append(
-        _text(
+        text(
             (left + right) / 2,
             bottom + 32,
             "paired layers, in the order of the reference",
@@ -383,7 +327,7 @@ def layer_bars(layers: Sequence[Component], chance: float | None, identifier: st
     described = "; ".join(
         f"{wording.visible(layer.name, 40)}: {wording.share(layer.count, layer.opportunities)}" for layer in layers
     )
-    return _drawing(identifier, "Share of coincidences per layer", described, bottom + 40, parts)
+    return drawing(identifier, "Share of coincidences per layer", described, bottom + 40, parts)
 
 
 # ---------------------------------------------------------------------------------------------------------------- scale
@@ -398,23 +342,23 @@ def scale(value: float, low: float | None, high: float | None, cap: float | None
     ladder = tuple(reversed(SCALE))
     bottom = top + row * len(ladder)
     parts = [
-        _text(10, 13, "in words", "tick"),
-        _text(392, 13, "likelihood ratio", "tick", text_anchor="end"),
+        text(10, 13, "in words", "tick"),
+        text(392, 13, "likelihood ratio", "tick", text_anchor="end"),
     ]
     for index, step in enumerate(ladder):
         y, case = top + row * index, step.word == word(value)
-        parts.append(_rectangle(2, y, 396, row, "step case" if case else "step"))
-        parts.append(_text(10, y + 16, step.word, "label case-label" if case else "label"))
-        parts.append(_text(392, y + 16, reach(step), "figure", text_anchor="end"))
-    parts.append(_line(axis, top, axis, bottom, "rail"))
+        parts.append(rectangle(2, y, 396, row, "step case" if case else "step"))
+        parts.append(text(10, y + 16, step.word, "label case-label" if case else "label"))
+        parts.append(text(392, y + 16, reach(step), "figure", text_anchor="end"))
+    parts.append(line(axis, top, axis, bottom, "rail"))
     if low is not None and high is not None:
-        parts.append(_line(axis, top + row * _level(high), axis, top + row * _level(low), "interval"))
+        parts.append(line(axis, top + row * _level(high), axis, top + row * _level(low), "interval"))
     if cap is not None:
         y = top + row * _level(cap)
-        parts.append(_line(axis - 9, y, axis + 9, y, "chance"))
-    parts.append(_element("circle", cx=axis, cy=top + row * _level(value), r=5.5, class_="suspect"))
+        parts.append(line(axis - 9, y, axis + 9, y, "chance"))
+    parts.append(element("circle", cx=axis, cy=top + row * _level(value), r=5.5, class_="suspect"))
     described = f"Likelihood ratio {wording.ratio(value)}, on the step called: {word(value)}"
-    return _drawing(identifier, "The case on the printed scale", described, bottom + 3, parts)
+    return drawing(identifier, "The case on the printed scale", described, bottom + 3, parts)
 
 
 def _level(log10_ratio: float) -> float:

@@ -1,6 +1,6 @@
 """The only place where numbers become sentences.
 
-Rules, held by `forbidden_words` and its test: the number comes before the word; nothing is called by the words of a
+Rules, held by `forbidden_words`, `hold_to_wording` and their tests: the number comes before the word; nothing is called by the words of a
 verdict; a likelihood ratio speaks of the outcome, never of what somebody did; relatives by initialisation and
 relatives by copying are not told apart, so the wording is 'common ancestor, initialisation included'. Figures are
 rounded on the side that helps the accused, as in `evidence.round_against_accuser`.
@@ -11,8 +11,24 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from filiation.case.records import (
+    Admitted,
+    Asked,
+    Closed,
+    Drawn,
+    Entry,
+    Examined,
+    Noted,
+    Observed,
+    Opened,
+    Recovered,
+    Reported,
+    Revealed,
+    Sealed,
+)
+from filiation.errors import UsageError
 from filiation.evidence import (
     Characteristic,
     Companion,
@@ -128,23 +144,76 @@ KIND_TITLES = {"finding": "finding", "inconclusive": "inconclusive", "not_examin
 
 # ---------------------------------------------------------------------------------------------------- forbidden wording
 
-FORBIDDEN = (
-    r"\bmatch(ed|es)?\b",
-    r"\bpro(ves?|ved|ven|of)\b",
-    r"\bguilt(y)?\b",
-    r"\b(stole|stolen|steals?|theft|thief)\b",
-    r"\bsimilarit(y|ies)\b",
-    r"\d\s*%\s*(similar|alike|identical|the same)",
-    r"\bprobability that\b",
-    r"\bdescend(s|ed)? from\b",
-    r"\bverdict\b",
-)
-"""Patterns that no sentence of a report may contain, whoever wrote it."""
+_COUNT = "say what was counted: 'k coincidences in n opportunities'"
+_FIGURE = "give the likelihood ratio with its interval and its cap"
+_WEIGH = "give the likelihood ratio, and say which two propositions it weighs"
+_PERCENT = r"(%|per\s?cent\b)"
+_LIKENESS = r"(similar|alike|identical|the\s+same|overlap\w*|agreement|agree[sd]?|resembl\w+|copied|cop(y|ies))"
+
+INSTEAD = {
+    r"\bmatch(ed|es)?\b": "write 'coincidences' of what was counted, 'alike in' of how foils were chosen",
+    r"(?<!double )(?<!double-)\bmatching\b": "write 'coinciding', or name the test: 'double-matching'",
+    r"\b(dis)?pro(ves?|ved|ven|ofs?|ving)\b": _FIGURE,
+    r"\b(guilt(y)?|culprits?|perpetrators?|infring\w*|fraud\w*|pirat(e|ed|es|ing|acy))\b": (
+        "leave it to whoever decides the case"
+    ),
+    r"\b(stole|stolen|steal(s|ing)?|theft|thie(f|ves)|plagiari[sz]\w*)\b": "write 'taken', as the question and never the answer",
+    r"\bsimilarit(y|ies)\b": _COUNT,
+    rf"\d\s*{_PERCENT}\s*(an?\s+)?{_LIKENESS}\b": _COUNT,
+    rf"\d\s*{_PERCENT}\s*(sure|certain(ty)?|likely|confident)\b": _FIGURE,
+    rf"\b{_LIKENESS}\s+(\w+\s+){{0,3}}?\d+([.,]\d+)?\s*{_PERCENT}": _COUNT,
+    r"\b(probability|likelihood|odds|chances?)\s+that\b": _WEIGH,
+    r"\b(probably|presumably|(very|most|highly)\s+likely|likely\s+to\s+have(\s+been)?)\s+(\w+\s+){0,2}?"
+    r"(copied|taken|derived|distilled|trained\s+on|a\s+copy|ours)\b": _WEIGH,
+    r"\b(beyond|without|no)\s+(an?\s+|any\s+|all\s+|reasonable\s+)*doubts?\b": _FIGURE,
+    r"\b(certainly|clearly|definitely|obviously|surely|plainly|evidently|demonstrably|undoubtedly|unquestionably|undeniably)\b": (
+        "leave the word out, or give the figure that it stands for"
+    ),
+    r"\b(conclusive(ly)?|irrefutabl[ey]|indisputabl[ey]|incontrovertibl[ey]|unmistakabl[ey]|smoking\s+gun)\b": _FIGURE,
+    r"\bdescend(s|ed|ants?)?\s+(from|of)\b": "write 'has a common ancestor with, initialisation included'",
+    r"\bverdicts?\b": "write 'finding' or 'conclusion'",
+}
+"""Patterns that no sentence of a report may contain, whoever wrote it, and what to write instead."""
+
+# The words of a verdict are refused in every sense, so that nobody has to weigh senses: foils are never 'matched', they are
+# 'alike in' what is not at issue. The name of a test, 'double-matching', passes; so do '95 % interval' and '95 % upper limit',
+# because only percentages of likeness or certainty are refused.
+FORBIDDEN = tuple(INSTEAD)
+
+_LOOK_ALIKES = str.maketrans("аеорсхіѕјԁһʏΑΕΟΡΤοтмнк", "aeopcxisjdhyAEOPTotmhk")
+"""Letters of other alphabets that are read as Latin ones; a forbidden word spelt with them is still that word."""
 
 
 def forbidden_words(text: str) -> tuple[str, ...]:
-    """The forbidden wordings found in `text`, as written there; empty when it may be printed."""
-    return tuple(found.group(0) for pattern in FORBIDDEN for found in re.finditer(pattern, text, re.IGNORECASE))
+    """The forbidden wordings found in `text`; empty when it may be printed.
+
+    Look-alike letters, wide letters, invisible characters and line breaks do not hide a word.
+    """
+    plain = _plainly(text)
+    return tuple(found.group(0) for pattern in FORBIDDEN for found in re.finditer(pattern, plain, re.IGNORECASE))
+
+
+def _plainly(text: str) -> str:
+    """`text` as it is read: compatibility forms resolved, invisible characters gone, look-alikes in Latin letters."""
+    resolved = unicodedata.normalize("NFKC", text).translate(_LOOK_ALIKES)
+    return "".join(character for character in resolved if unicodedata.category(character) != "Cf")
+
+
+def hold_to_wording(texts: Mapping[str, str]) -> None:
+    """Refuse free text that says what a report may not say. `texts`: by the name of the field.
+
+    Raises UsageError naming the fields, the words, and what to write instead.
+    """
+    found = [
+        (name, match.group(0), instead)
+        for name, text in texts.items()
+        for pattern, instead in INSTEAD.items()
+        for match in re.finditer(pattern, _plainly(text), re.IGNORECASE)
+    ]
+    if found:
+        told = "; ".join(f"{name} says ‘{visible(word, 60)}’" for name, word, _ in found)
+        advice = "; ".join(dict.fromkeys(f"for ‘{visible(word, 60)}’, {instead}" for _, word, instead in found))
+        raise UsageError(f"a report may not say this: {told}", advice=advice)
 
 
 # -------------------------------------------------------------------------------------------------------------- numbers
@@ -630,3 +699,292 @@ def lineage(identity: Identity) -> str:
     if not identity.lineage_id:
         return "unknown"
     return f"{visible(identity.lineage_id)} ({visible(identity.lineage_basis)})"
+
+
+# --------------------------------------------------------------------------------------------------- the report of a case
+
+DRAFT = "Draft"
+DRAFT_REASON = "Not signed off, and not to be relied on."
+
+MISSING = "planned, and nothing is recorded"
+
+NOT_MERGED = (
+    "Each kind of null has a statement of its own, with its own cap. They stand side by side, because what each may claim is "
+    "different, and they are never merged."
+)
+
+UNRECORDED_LOOKS = (
+    "The ledger shows everything that was recorded, in order. It cannot show that nobody looked at an exhibit without recording "
+    "it: unrecorded looks cannot be excluded."
+)
+
+CUT_BACK = (
+    "An open case can be cut back to an earlier checkpoint, and nobody who has only the folder can see it. A checkpoint that was "
+    "handed to the other side, or to a third party, when it was made prevents that: ask for the earliest ones."
+)
+
+CLOCKS = (
+    "Times are what the clock of the writer said. Only the time-stamp of an authority makes them more than that: it says that "
+    "everything up to its checkpoint stood there at that time."
+)
+
+FOIL_HITS = (
+    "A foil is a model of known, unrelated history that was examined in the suspect's place, by the same code, under a code name. "
+    "A foil that counts as found is a false positive of this case."
+)
+
+CONTROLS_BESIDE = (
+    "Controls were compared with the reference only; they set the chance and were not in the suspect's place."
+)
+
+NOT_VALIDATED_HERE = "not validated here"
+
+ZONES = (
+    "Shaded: where no pair of known history has its score. Of a case that stands there the figures say what the test computes, "
+    "and no experience says how such cases turned out."
+)
+
+TIPPETT = (
+    "For each value on the axis: the share of pairs of known history that stand at it or above it, the related and the "
+    "unrelated ones. The dashed line is the case."
+)
+
+CLLR = "Cllr is the mean cost of these likelihood ratios: 0 were perfect, 1 is reached by always saying 1."
+
+ALIKE = (
+    "Foils are drawn among the models that are alike in what is not at issue. What is compared is printed here, for the suspect "
+    "and for every foil, so that anybody can say whether the choice was fair."
+)
+
+DECLARATION_TITLES = {
+    "expert": "Expert",
+    "qualifications": "Qualifications",
+    "instructed_by": "Instructed by",
+    "questions_put": "Questions put",
+    "materials_received": "Materials received",
+    "not_examined": "What was not examined",
+    "limits": "Limits of the opinion",
+    "known_defects": "Known defects of the methods and the software",
+    "interests": "Interests and conflicts",
+    "other_opinions": "Range of other opinions",
+    "statement": "Statement of the expert",
+    "place_and_date": "Place and date",
+}
+"""The fields of the declarations as a report names them."""
+
+BLANK = "blank: to be filled in by the expert"
+
+ACTION_TITLES = {
+    "open": "case opened",
+    "admit": "exhibit admitted",
+    "seal": "plan sealed",
+    "draw": "foils drawn",
+    "observe": "observed",
+    "ask": "endpoint asked",
+    "examine": "examined",
+    "reveal": "code names revealed",
+    "report": "report written",
+    "note": "note",
+    "recover": "recovered",
+    "close": "case closed",
+}
+
+ROLE_TITLES = {"suspect": "suspect", "foil": "foil", "unrevealed": "not revealed", "control": "control"}
+
+BASIS = {
+    "drand": "a public beacon (drand) that was announced in the plan and did not exist when the plan was sealed",
+    "nist": "a public beacon (NIST) that was announced in the plan and did not exist when the plan was sealed",
+    "claimant": (
+        "the claimant's own choice: no beacon was announced. The draw can be repeated from the seed, and nothing shows that the seed "
+        "was not chosen to suit"
+    ),
+}
+"""Where the seed of a case comes from."""
+
+
+def withheld(text: str, entry: int) -> str:
+    """Free text of the ledger as a report prints it: as it stands, or a pointer where its words may not be printed."""
+    if not forbidden_words(text):
+        return visible(text, 2000)
+    return (
+        f"(text not printed: its wording is not permitted in a report; it stands in the ledger at entry {whole(entry)})"
+    )
+
+
+def draft_mark(blank: int) -> str:
+    """What stands on every section of a draft."""
+    told = f" {plural(blank, 'required declaration')} blank." if blank else ""
+    return f"{DRAFT}. {DRAFT_REASON}{told}"
+
+
+def in_dispute(relation: str, alternative: str) -> str:
+    """Both propositions of a statement."""
+    return f"In dispute: ‘{visible(relation)}’ or ‘{visible(alternative)}’."
+
+
+def share_limit(value: float) -> str:
+    """An upper limit on a share, never smaller than it is: '0.0705', '1'."""
+    return "1" if value >= 1.0 else _decimal(max(value, 1e-6), 2, upwards=True)
+
+
+def foil_hits(found: int, foils: int, lineages_found: int, lineages: int, upper_limit: float, without: int) -> str:
+    """The false positives of a case, with denominator and limit."""
+    if foils == 0:
+        told = "No foil has a finding on this test: it has no count of false positives in this case."
+    else:
+        told = (
+            f"{whole(found)} of {plural(foils, 'foil')} {'counts' if found == 1 else 'count'} as found, "
+            f"{whole(lineages_found)} of {plural(lineages, 'lineage')}; 95 % upper limit on the share of lineages that would: "
+            f"{share_limit(upper_limit)}."
+        )
+    return told + (f" {plural(without, 'foil')} without a finding." if without else "")
+
+
+def strip_row(count: int, opportunities: int, log10_p: float | None, remark: str, by_rank: bool) -> str:
+    """The figures beside a model of the line-up."""
+    if opportunities == 0:
+        return remark
+    if by_rank and log10_p is not None:
+        return f"p {probability(log10_p)}"
+    return f"{whole(count)} of {whole(opportunities)}"
+
+
+def errors_of(missed: int, lineages: int, upper_limit: float) -> tuple[str, str]:
+    """An error count with its denominator, and its 95 % upper limit."""
+    return f"{whole(missed)} of {whole(lineages)}", share_limit(upper_limit)
+
+
+def drawn_from(basis: str) -> str:
+    """Where the seed comes from, as a sentence."""
+    return ended(f"The seed comes from {BASIS[basis]}")
+
+
+def alike_in(attributes: Sequence[str], tolerance: float) -> str:
+    """What foils have in common with the suspect."""
+    if not attributes:
+        return "The plan names nothing in which foils have to be alike to the suspect."
+    names = ", ".join(visible(name, 60) for name in attributes)
+    return (
+        f"Foils are alike to the suspect in: {names}. Words count as alike where they are equal, numbers within a factor of "
+        f"{tolerance:g}."
+    )
+
+
+def weight(value: float) -> str:
+    """A weight of the plan: '0.25', 'none'."""
+    return f"{value:.4g}" if value > 0.0 else "none"
+
+
+def cell(outcome: Outcome | None) -> str:
+    """What became of a planned test for one model, in few words."""
+    if outcome is None:
+        return MISSING
+    if isinstance(outcome, Finding):
+        counts = f"{whole(outcome.count)} of {whole(outcome.opportunities)}"
+        return f"{counts}, p {probability(outcome.log10_p)}"
+    return f"{KIND_TITLES['inconclusive' if isinstance(outcome, Inconclusive) else 'not_examined']}: {_running(outcome.reason)}"
+
+
+def sealing(observed: bool, first: bool) -> str:
+    """Whether the suspect had been looked at when a plan was sealed."""
+    what = "The plan was sealed" if first else "The amendment was sealed"
+    return f"{what} after the suspect had been observed." if observed else f"{what} before the suspect was observed."
+
+
+def checkpoint_stamps(stamps: Sequence[tuple[str, str]], unstamped: str) -> str:
+    """Which authorities stamped a checkpoint, and when they say that they did."""
+    if not stamps:
+        return f"no time-stamp: {visible(unstamped) or 'no reason was recorded'}"
+    told = "; ".join(f"{visible(authority, 80)} at {visible(time, 40)}" for authority, time in stamps)
+    return f"stamped by {told}" + (f"; {visible(unstamped)}" if unstamped else "")
+
+
+def case_state(closed: bool, checkpoint: int | None, after: int) -> str:
+    """How a case stands: closed, or open at its last checkpoint."""
+    if checkpoint is None:
+        return "open, without a checkpoint: nothing is signed yet"
+    if closed and not after:
+        return f"closed, signed at entry {whole(checkpoint)}"
+    told = f"open at checkpoint {whole(checkpoint)}"
+    return told + (f", {plural(after, 'later entry', 'later entries')} not signed yet" if after else "")
+
+
+def checks_passed(passed: int, checks: int, failures: int) -> str:
+    """The outcome of a verification in one sentence."""
+    if failures == 0:
+        return f"All {whole(checks)} checks held."
+    return f"{whole(checks - passed)} of {plural(checks, 'check')} did not hold, with {plural(failures, 'failure')}."
+
+
+def in_zone(inside: bool, strangers: int, relatives: int) -> str:
+    """Whether any pair of known history has its score where the case has it."""
+    if inside:
+        return f"The case stands where no pair of known history stands: {NOT_VALIDATED_HERE}."
+    return (
+        f"In the case's own column of the picture stand {plural(relatives, 'related pair')} and "
+        f"{plural(strangers, 'unrelated pair')}."
+    )
+
+
+def scores_from(strangers: int, stranger_lineages: int, relatives: int, relative_lineages: int) -> str:
+    """How many pairs stand behind a picture of scores."""
+    return (
+        f"{plural(relatives, 'related pair')} of {plural(relative_lineages, 'lineage')}, "
+        f"{plural(strangers, 'unrelated pair')} of {plural(stranger_lineages, 'lineage')}."
+    )
+
+
+def entry_told(entry: Entry) -> str:
+    """One entry of the ledger in a sentence; free text whose words may not be printed is pointed at."""
+    body = entry.body
+
+    def said(text: str) -> str:
+        return withheld(text, entry.sequence)
+
+    match body:
+        case Opened():
+            return f"Case ‘{said(body.title)}’ opened for {said(body.party)}, by {visible(body.software, 80)}."
+        case Admitted():
+            return f"{visible(body.exhibit, 120)} admitted as {body.role}."
+        case Sealed():
+            return f"Plan {'amended' if body.replaces else 'sealed'}." + (
+                f" {ended(said(body.reason))}" if body.reason else ""
+            )
+        case Drawn():
+            return (
+                f"{plural(len(body.foils), 'foil')} drawn, {plural(len(body.code_names), 'code name')} assigned. "
+                f"{drawn_from(body.basis)}"
+            )
+        case Observed():
+            outside = " Outside the plan." if body.exploratory else ""
+            if body.absent:
+                return f"{visible(body.exhibit, 120)}, {visible(body.examiner, 60)}: nothing there, {_running(body.absent)}{outside}"
+            return f"{visible(body.exhibit, 120)} observed by {visible(body.examiner, 60)} {visible(body.examiner_version, 20)}.{outside}"
+        case Asked():
+            return (
+                f"{visible(body.exhibit, 120)}: {visible(body.endpoint, 160)} asked, "
+                f"{plural(body.requests, 'request')}, {plural(body.answers, 'answer')}."
+            )
+        case Examined():
+            purpose = f" Outside the plan: {_running(said(body.purpose))}" if body.exploratory else ""
+            return f"{visible(body.subject, 120)} examined in the suspect's place.{purpose}"
+        case Revealed():
+            return f"{plural(len(body.exhibits), 'code name')} revealed."
+        case Reported():
+            return f"{plural(len(body.files), 'file')} of a {'draft' if body.draft else 'report'} written."
+        case Noted():
+            return ended(said(body.text))
+        case Recovered():
+            return f"An interrupted write of {plural(body.bytes_cut, 'byte')} was taken away: {_running(said(body.reason))}"
+        case Closed():
+            return "The case was closed." + (f" {ended(said(body.remark))}" if body.remark else "")
+
+
+def run_told(first: Entry, last: Entry, entries: int) -> str:
+    """Consecutive entries of one action, told together."""
+    if first is last:
+        return entry_told(first)
+    return f"{plural(entries, 'entry', 'entries')}, from entry {whole(first.sequence)} to {whole(last.sequence)}; each is listed below."
+
+
+NOT_REVEALED = "The suspect's results are not told here: it has not been examined under the plan, or its code name has not been revealed."

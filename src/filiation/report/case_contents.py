@@ -1,0 +1,632 @@
+"""What the report of a case tells, and in which order: the whole `CaseView` rearranged for its readers, nothing judged anew.
+
+front page      propositions, statement cards, one for each kind of null, side by side and never merged
+line-up         the suspect among foils, each examined in the suspect's place; foils that count as found are counted
+validation      scores of strangers and relatives, error counts with upper limits (`case_validation`)
+plan            every planned test with what came out, for everybody; amendments; what was run outside the plan
+custody         ledger, checkpoints, time-stamps, exhibits
+declarations    what the expert has to say; while a required field is blank the report is a draft
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from filiation.case.records import (
+    REQUIRED,
+    Admitted,
+    Asked,
+    Closed,
+    Declarations,
+    Drawn,
+    Entry,
+    Examined,
+    LineUpPlan,
+    Manifest,
+    Noted,
+    Observed,
+    Opened,
+    Plan,
+    PlannedProposition,
+    Recovered,
+    Reported,
+    Revealed,
+    Sealed,
+)
+from filiation.case.view import CaseView, CheckpointSummary, ExaminedModel
+from filiation.errors import UsageError
+from filiation.evidence import (
+    Conclusion,
+    Examination,
+    Finding,
+    Identity,
+    Null,
+    Outcome,
+    Proposition,
+    digest,
+)
+from filiation.report import wording
+from filiation.report.case_validation import Validated, validated
+from filiation.report.contents import OutcomeSection, contents, kind, tally
+from filiation.statistics.likelihood import upper_limit
+from filiation.statistics.line_up import name_key
+
+MOST_ENTRIES = 60
+"""Entries of the ledger that are shown one by one; of a longer ledger runs of one action are told together, and all are folded."""
+
+MOST_ANSWERS = 20
+"""Prompts that are set side by side in the appendix."""
+
+LONGEST_ANSWER = 6000
+"""Characters of an answer that are printed."""
+
+
+# -------------------------------------------------------------------------------------------------------------- line-up
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that was examined in the suspect's place. `name` is its code name while nothing is revealed."""
+
+    name: str
+    code_name: str
+    role: str  # 'suspect', 'foil', 'unrevealed'
+    lineage: str
+    shares_explanation: bool
+    attributes: Mapping[str, object]
+    model: ExaminedModel
+
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        """Every outcome by its test."""
+        return {outcome.test: outcome for outcome in self.model.examination.outcomes}
+
+
+@dataclass(frozen=True)
+class StripRow:
+    """One model of the strip. `found`: whether its p counts as found; None where there is no finding, `remark` says why."""
+
+    name: str
+    role: str
+    note: str
+    count: int = 0
+    opportunities: int = 0
+    log10_p: float | None = None
+    found: bool | None = None
+    remark: str = ""
+
+    @property
+    def share(self) -> float:
+        return self.count / self.opportunities if self.opportunities else 0.0
+
+
+@dataclass(frozen=True)
+class FoilCount:
+    """Foils that count as found: false positives of this case. `upper_limit`: 95 %, on the share of lineages.
+
+    A lineage counts as found where any foil of it does; foils of undeclared lineage together are one lineage.
+    """
+
+    foils: int
+    found: int
+    lineages: int
+    lineages_found: int
+    upper_limit: float
+    without_finding: int
+    found_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The suspect among foils and controls on one test; under a null by population the axis is p, else a share."""
+
+    test: str
+    null: Null
+    chance: float | None
+    threshold_log10_p: float
+    resolution_log10_p: float
+    rows: tuple[StripRow, ...]
+    count: FoilCount
+
+    @property
+    def by_rank(self) -> bool:
+        return self.null is Null.POPULATION
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How the foils were found: the plan of the line-up, its draw, and who in the pool was not taken."""
+
+    plan: LineUpPlan
+    drawn: Drawn | None
+    foils: tuple[str, ...]
+    not_taken: tuple[str, ...]
+    suspect_attributes: Mapping[str, object]
+
+
+# ------------------------------------------------------------------------------------------------------ statement cards
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One conclusion: one proposition, one alternative, one kind of null. `principal` carries its likelihood ratio."""
+
+    conclusion: Conclusion
+    relation: str
+    principal: OutcomeSection | None
+    merged: tuple[OutcomeSection, ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A proposition with its statements, one for each kind of null. `planned` is None where no plan names it."""
+
+    proposition: Proposition
+    planned: PlannedProposition | None
+    statements: tuple[Statement, ...]
+    unknown: tuple[OutcomeSection, ...]
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """The relations that are in dispute, each once."""
+        return tuple(dict.fromkeys(statement.relation for statement in self.statements if statement.relation))
+
+    @property
+    def alternatives(self) -> tuple[str, ...]:
+        """The alternatives that they are weighed against, the planned one first."""
+        planned = (self.planned.alternative,) if self.planned else ()
+        concluded = tuple(statement.conclusion.alternative for statement in self.statements)
+        return tuple(dict.fromkeys(text for text in (*planned, *concluded) if text))
+
+
+# ------------------------------------------------------------------------------------------------------ planned and done
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What became of a planned test for one model: an outcome, or nothing."""
+
+    subject: str
+    role: str
+    kind: str  # 'finding', 'inconclusive', 'not_examined', 'missing'
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True)
+class PlannedTest:
+    """A test with its weight in the plan (0 where none was given) and what came out for everybody."""
+
+    test: str
+    weight: float
+    cells: tuple[Cell, ...]
+
+    @property
+    def missing(self) -> int:
+        return sum(cell.kind == "missing" for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Sealing:
+    """A plan as it was sealed, or amended."""
+
+    entry: Entry
+    body: Sealed
+    plan: Plan | None
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """Something that was run outside the plan."""
+
+    model: ExaminedModel
+    name: str
+
+
+# -------------------------------------------------------------------------------------------------------------- custody
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive entries of one action by one person."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def first(self) -> Entry:
+        return self.entries[0]
+
+    @property
+    def last(self) -> Entry:
+        return self.entries[-1]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """All entries of one action, for the timeline."""
+
+    action: str
+    entries: tuple[Entry, ...]
+
+
+# ------------------------------------------------------------------------------------------------------------ the whole
+
+
+@dataclass(frozen=True)
+class CaseContents:
+    """The report of a case."""
+
+    view: CaseView
+    plan: Plan | None
+    plan_digest: str
+    reference: str
+    suspect: str
+    suspects: tuple[Subject, ...]
+    cards: tuple[Card, ...]
+    strips: tuple[Strip, ...]
+    drawing: Drawing | None
+    validation: tuple[Validated, ...]
+    tests: tuple[PlannedTest, ...]
+    sealings: tuple[Sealing, ...]
+    explorations: tuple[Exploration, ...]
+    lanes: tuple[Lane, ...]
+    runs: tuple[Run, ...]
+    blanks: tuple[str, ...]
+    declarations: tuple[tuple[str, str, bool], ...]
+    findings: tuple[tuple[Subject, Finding], ...]
+
+    @property
+    def examination(self) -> Examination | None:
+        """The suspect's examination under the plan that holds, once the suspect is revealed."""
+        found = [subject for subject in self.suspects if subject.role == "suspect"]
+        return found[0].model.examination if found else None
+
+    @property
+    def opened(self) -> Opened | None:
+        return next((entry.body for entry in self.view.entries if isinstance(entry.body, Opened)), None)
+
+    @property
+    def closed(self) -> bool:
+        return any(isinstance(entry.body, Closed) for entry in self.view.entries)
+
+    @property
+    def last_checkpoint(self) -> CheckpointSummary | None:
+        return self.view.checkpoints[-1] if self.view.checkpoints else None
+
+    @property
+    def after_checkpoint(self) -> int:
+        """Entries that no checkpoint signs yet."""
+        signed = self.last_checkpoint.sequence if self.last_checkpoint else 0
+        return sum(entry.sequence > signed for entry in self.view.entries)
+
+    @property
+    def exhibits(self) -> tuple[tuple[Manifest, Identity | None], ...]:
+        """Every manifest, with what was read of it where it was examined."""
+        read: dict[str, Identity] = {}
+        for subject in self.suspects:
+            examination = subject.model.examination
+            for identity in (examination.reference, *examination.controls):
+                read.setdefault(identity.name, identity)
+            read.setdefault(subject.name, examination.suspect)
+        return tuple((manifest, read.get(name)) for name, manifest in self.view.manifests.items())
+
+    @property
+    def limitations(self) -> tuple[str, ...]:
+        """What the suspect's findings name as their limits, each once."""
+        outcomes = self.examination.outcomes if self.examination else ()
+        return tuple(dict.fromkeys(limit for outcome in outcomes for limit in getattr(outcome, "limitations", ())))
+
+    @property
+    def nulls(self) -> tuple[Null, ...]:
+        return tuple(dict.fromkeys(s.conclusion.null for card in self.cards for s in card.statements))
+
+
+def blanks(declarations: Declarations) -> tuple[str, ...]:
+    """The required fields that are blank, in the order in which a report prints them."""
+    return tuple(name for name in REQUIRED if not getattr(declarations, name).strip())
+
+
+def case_contents(view: CaseView) -> CaseContents:
+    """Rearrange a case for its readers. Raises UsageError where a declaration says what a report may not say.
+
+    What the ledger says in free text cannot be changed any more: where its words are not permitted they are not printed,
+    and the report says at which entry they stand.
+    """
+    wording.hold_to_wording(declared_texts(view.declarations))
+    plan_digest, plan = next(reversed(view.plans.items()), ("", None))
+    subjects = _subjects(view, plan, plan_digest)
+    suspect = next((subject for subject in subjects if subject.role == "suspect"), None)
+    examination = suspect.model.examination if suspect else None
+    strips = _strips(subjects)
+    return CaseContents(
+        view=view,
+        plan=plan,
+        plan_digest=plan_digest,
+        reference=plan.reference if plan else _of_role(view, "reference"),
+        suspect=plan.suspect if plan else _of_role(view, "suspect"),
+        suspects=subjects,
+        cards=_cards(plan, examination),
+        strips=strips,
+        drawing=_drawing(view, plan, subjects),
+        validation=tuple(
+            validated(finding)
+            for finding in (examination.outcomes if examination else ())
+            if isinstance(finding, Finding)
+        ),
+        tests=_tests(plan, subjects),
+        sealings=tuple(
+            Sealing(entry, entry.body, view.plans.get(entry.body.plan))
+            for entry in view.entries
+            if isinstance(entry.body, Sealed)
+        ),
+        explorations=tuple(Exploration(model, _name_of(model)) for model in view.examined if model.exploratory),
+        lanes=_lanes(view.entries),
+        runs=_runs(view.entries),
+        blanks=blanks(view.declarations),
+        declarations=tuple(
+            (name, getattr(view.declarations, name).strip(), name in REQUIRED)
+            for name in Declarations.__struct_fields__
+        ),
+        findings=tuple(
+            (subject, outcome)
+            for subject in subjects
+            for outcome in subject.model.examination.outcomes
+            if isinstance(outcome, Finding)
+        ),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ free text
+
+
+def declared_texts(declarations: Declarations) -> dict[str, str]:
+    """The declarations by the names that errors give them."""
+    return {f"declaration '{name}'": getattr(declarations, name) for name in Declarations.__struct_fields__}
+
+
+def entry_texts(body: object) -> dict[str, str]:
+    """The free text of a ledger entry, by field; to be held to the wording (`wording.hold_to_wording`) before it is written."""
+    match body:
+        case Opened():
+            return {"title": body.title, "party": body.party}
+        case Sealed():
+            return {"reason": body.reason} | {f"change {n}": change for n, change in enumerate(body.changes, 1)}
+        case Examined():
+            return {"purpose": body.purpose}
+        case Noted():
+            return {"note": body.text}
+        case Recovered():
+            return {"reason": body.reason}
+        case Closed():
+            return {"remark": body.remark}
+        case _:
+            return {}
+
+
+def plan_texts(plan: Plan) -> dict[str, str]:
+    """The free text of a plan, by field; to be held to the wording before the plan is sealed."""
+    alternatives = {f"alternative of '{p.proposition}'": p.alternative for p in plan.propositions}
+    return {"remarks": plan.remarks, "prepared by": plan.prepared_by, **alternatives}
+
+
+def refuse_while_blank(declarations: Declarations) -> None:
+    """Raises UsageError naming every required field that is blank."""
+    missing = blanks(declarations)
+    if missing:
+        raise UsageError(
+            f"a report is not built while required declarations are blank: {', '.join(missing)}",
+            advice="fill them in, or ask for a draft, which is marked as one on every page",
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------- subjects
+
+
+def _subjects(view: CaseView, plan: Plan | None, plan_digest: str) -> tuple[Subject, ...]:
+    """Everybody who was examined in the suspect's place under the plan: suspect first, then by name. The last run counts."""
+    planned = [model for model in view.examined if not model.exploratory]
+    current = [model for model in planned if model.plan == plan_digest]
+    latest = {model.subject: model for model in current or planned}
+    subjects = [_subject(view, plan, model) for model in latest.values()]
+    order = {"suspect": 0, "foil": 1, "unrevealed": 2}
+    return tuple(sorted(subjects, key=lambda subject: (order[subject.role], subject.name)))
+
+
+def _subject(view: CaseView, plan: Plan | None, model: ExaminedModel) -> Subject:
+    name = _name_of(model)
+    manifest = view.manifests.get(model.exhibit)
+    pool = {entry.exhibit: entry for entry in plan.line_up.pool} if plan else {}
+    in_pool = pool.get(model.exhibit)
+    return Subject(
+        name=name,
+        code_name=model.subject,
+        role=model.role,
+        lineage=(manifest.lineage if manifest else "") or (in_pool.lineage if in_pool else ""),
+        shares_explanation=bool(plan and model.exhibit and model.exhibit in plan.line_up.shares_explanation),
+        attributes=(manifest.attributes if manifest else {}) or (in_pool.attributes if in_pool else {}),
+        model=model,
+    )
+
+
+def _name_of(model: ExaminedModel) -> str:
+    return model.exhibit or model.subject
+
+
+def _of_role(view: CaseView, role: str) -> str:
+    return next((name for name, manifest in view.manifests.items() if manifest.role == role), f"the {role}")
+
+
+# -------------------------------------------------------------------------------------------------------------- line-up
+
+
+def _strips(subjects: Sequence[Subject]) -> tuple[Strip, ...]:
+    """One strip for each test of which anybody has a finding, in the order of the tests."""
+    tests = dict.fromkeys(
+        outcome.test
+        for subject in subjects
+        for outcome in subject.model.examination.outcomes
+        if isinstance(outcome, Finding)
+    )
+    return tuple(_strip(test, subjects) for test in tests)
+
+
+def _strip(test: str, subjects: Sequence[Subject]) -> Strip:
+    outcomes = [subject.outcomes.get(test) for subject in subjects]
+    lead = next(outcome for outcome in outcomes if isinstance(outcome, Finding))
+    rows = [_strip_row(subject, outcome) for subject, outcome in zip(subjects, outcomes, strict=True)]
+    if lead.null is not Null.POPULATION:
+        rows += _control_rows(subjects[0], lead)
+    return Strip(
+        test=test,
+        null=lead.null,
+        chance=None if lead.null is Null.POPULATION else lead.chance,
+        threshold_log10_p=lead.power.threshold_log10_p,
+        resolution_log10_p=lead.resolution_log10_p,
+        rows=tuple(rows),
+        count=_foil_count(subjects, test),
+    )
+
+
+def _strip_row(subject: Subject, outcome: Outcome | None) -> StripRow:
+    note = "shares the innocent explanation" if subject.shares_explanation else ""
+    if isinstance(outcome, Finding):
+        return StripRow(
+            subject.name, subject.role, note, outcome.count, outcome.opportunities, outcome.log10_p, _found(outcome)
+        )
+    remark = wording.KIND_TITLES[kind(outcome)] if outcome is not None else wording.MISSING
+    return StripRow(subject.name, subject.role, note, remark=remark)
+
+
+def _control_rows(subject: Subject, lead: Finding) -> Iterator[StripRow]:
+    """The controls as the first subject's examination recorded them; they were not examined in the suspect's place."""
+    relations = subject.model.examination.relations.get(lead.examiner)
+    for relation in relations.reference_by_control if relations else ():
+        seen = tally(relation.content, lead.test)
+        if seen is not None:
+            yield StripRow(relation.second, "control", "", seen.count, seen.opportunities)
+
+
+def _found(finding: Finding) -> bool:
+    return finding.log10_p <= finding.power.threshold_log10_p
+
+
+def _foil_count(subjects: Sequence[Subject], test: str) -> FoilCount:
+    foils = [(subject, subject.outcomes.get(test)) for subject in subjects if subject.role == "foil"]
+    told = [(subject, outcome) for subject, outcome in foils if isinstance(outcome, Finding)]
+    found = [subject for subject, outcome in told if _found(outcome)]
+    lineages = {name_key(subject.lineage) if subject.lineage else "" for subject, _ in told}
+    hit = {name_key(subject.lineage) if subject.lineage else "" for subject in found}
+    return FoilCount(
+        foils=len(told),
+        found=len(found),
+        lineages=len(lineages),
+        lineages_found=len(hit),
+        upper_limit=upper_limit(len(hit), len(lineages)),
+        without_finding=len(foils) - len(told),
+        found_names=tuple(subject.name for subject in found),
+    )
+
+
+def _drawing(view: CaseView, plan: Plan | None, subjects: Sequence[Subject]) -> Drawing | None:
+    if plan is None:
+        return None
+    foils = view.drawn.foils if view.drawn else tuple(s.name for s in subjects if s.role == "foil")
+    manifest = view.manifests.get(plan.suspect)
+    return Drawing(
+        plan=plan.line_up,
+        drawn=view.drawn,
+        foils=foils,
+        not_taken=tuple(entry.exhibit for entry in plan.line_up.pool if entry.exhibit not in foils),
+        suspect_attributes=manifest.attributes if manifest else {},
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ statement cards
+
+
+def _cards(plan: Plan | None, examination: Examination | None) -> tuple[Card, ...]:
+    """The planned propositions in their order, then what was concluded without a plan."""
+    told = {section.proposition: section for section in contents(examination).propositions} if examination else {}
+    planned = {entry.proposition: entry for entry in (plan.propositions if plan else ())}
+    known = [Proposition(word) for word in planned if word in set(Proposition)]
+    others = [proposition for proposition in told if proposition.value not in planned and told[proposition].findings]
+    cards = []
+    for proposition in (*known, *others):
+        section = told.get(proposition)
+        outcomes = section.outcomes if section else ()
+        conclusions = section.conclusions if section else ()
+        cards.append(
+            Card(
+                proposition=proposition,
+                planned=planned.get(proposition.value),
+                statements=tuple(
+                    _statement(conclusion, outcomes) for conclusion in conclusions if conclusion.merged_ids
+                ),
+                unknown=tuple(outcome for outcome in outcomes if outcome.kind != "finding"),
+            )
+        )
+    return tuple(cards)
+
+
+def _statement(conclusion: Conclusion, outcomes: Sequence[OutcomeSection]) -> Statement:
+    merged = tuple(section for section in outcomes if section.outcome.id in conclusion.merged_ids)
+    principal = next((section for section in merged if section.outcome.id == conclusion.merged_ids[-1]), None)
+    return Statement(
+        conclusion=conclusion,
+        relation=principal.outcome.relation_class if principal else "",
+        principal=principal,
+        merged=merged,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ planned and done
+
+
+def _tests(plan: Plan | None, subjects: Sequence[Subject]) -> tuple[PlannedTest, ...]:
+    """The planned tests, then those that planned examiners ran without a weight."""
+    weights = {test: weight for p in (plan.propositions if plan else ()) for test, weight in p.weights.items()}
+    run = (outcome.test for subject in subjects for outcome in subject.model.examination.outcomes)
+    return tuple(
+        PlannedTest(test=test, weight=weights.get(test, 0.0), cells=tuple(_cell(subject, test) for subject in subjects))
+        for test in dict.fromkeys((*weights, *run))
+    )
+
+
+def _cell(subject: Subject, test: str) -> Cell:
+    outcome = subject.outcomes.get(test)
+    return Cell(subject.name, subject.role, "missing" if outcome is None else kind(outcome), outcome)
+
+
+# -------------------------------------------------------------------------------------------------------------- custody
+
+
+def _runs(entries: Sequence[Entry]) -> tuple[Run, ...]:
+    if len(entries) <= MOST_ENTRIES:
+        return tuple(Run((entry,)) for entry in entries)
+    return tuple(Run(tuple(run)) for _, run in groupby(entries, key=lambda entry: (type(entry.body), entry.actor)))
+
+
+_LANES: dict[str, tuple[type, ...]] = {
+    "opened, closed": (Opened, Closed),
+    "plan sealed": (Sealed,),
+    "exhibit admitted": (Admitted,),
+    "foils drawn": (Drawn,),
+    "observed, asked": (Observed, Asked),
+    "examined": (Examined,),
+    "revealed": (Revealed,),
+    "reported": (Reported,),
+    "noted, recovered": (Noted, Recovered),
+}
+
+
+def _lanes(entries: Sequence[Entry]) -> tuple[Lane, ...]:
+    lanes = (
+        Lane(name, tuple(entry for entry in entries if isinstance(entry.body, kinds))) for name, kinds in _LANES.items()
+    )
+    return tuple(lane for lane in lanes if lane.entries)
+
+
+def finding_digest(finding: Finding) -> str:
+    """SHA-256 of a finding's canonical bytes: what anybody who computes it again must arrive at."""
+    return digest(finding)
