@@ -6,10 +6,10 @@ outcome (the same kind of outcome, on the same side of what counts as detected),
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
-from filiation.case.folder import CaseFolder
-from filiation.case.records import CounterTo, Noted
+from filiation.case.records import CounterTo, Entry, Noted
 from filiation.evidence import Conclusion, Null, Proposition, Record
 
 NOTE = "the comparison with the case that this one answers"
@@ -127,11 +127,7 @@ class Comparison(Record, frozen=True, kw_only=True):
         return tuple(each for each in both if each.agreement != "same bytes" and not each.explained_by)
 
 
-def compared(folder: CaseFolder) -> Comparison | None:
-    """The comparison that a counter-case holds, the last one; None where there is none."""
-    found = [
-        e.body.objects[0]
-        for e in folder.entries
-        if isinstance(e.body, Noted) and e.body.text == NOTE and e.body.objects
-    ]
-    return folder.get_record(found[-1], Comparison) if found else None
+def noted_in(entries: Sequence[Entry]) -> str:
+    """The digest of the comparison that the ledger of a counter-case names, the last one; empty where there is none."""
+    noted = [entry.body for entry in entries if isinstance(entry.body, Noted) and entry.body.text == NOTE]
+    return next((body.objects[0] for body in reversed(noted) if body.objects), "")

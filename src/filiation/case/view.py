@@ -7,10 +7,13 @@ revealed yet has an empty `exhibit`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from filiation.case.records import Declarations, Drawn, Entry, Header, Manifest, Plan, Verification
 from filiation.evidence import Examination
+
+if TYPE_CHECKING:
+    from filiation.case.comparison import Comparison
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,10 @@ class AnswersSideBySide:
 
 @dataclass(frozen=True)
 class CaseView:
-    """The whole case. `plans` by digest in the order in which they were sealed; the last one holds."""
+    """The whole case. `plans` by digest in the order in which they were sealed; the last one holds.
+
+    `comparison`: of a counter-case, with the case that it answers.
+    """
 
     header: Header
     entries: tuple[Entry, ...]
@@ -72,4 +78,5 @@ class CaseView:
     checkpoints: tuple[CheckpointSummary, ...]
     answers: tuple[AnswersSideBySide, ...] = ()
     verification: Verification | None = None
+    comparison: Comparison | None = None
     other: dict[str, str] = field(default_factory=dict)
