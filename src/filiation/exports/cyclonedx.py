@@ -140,10 +140,13 @@ def _claimed(manifest: Manifest) -> dict[str, Any]:
 
 
 def _found(view: CaseView, manifest: Manifest) -> list[Property]:
-    """What the case's examinations say of one exhibit; that there are none is said, too."""
+    """What the case's examinations say of one exhibit; that there are none is said, too. 'NAME/PART' is a part of NAME."""
     if manifest.role == "reference":
         return [_property(FOUND, "this is the reference: the others are examined against it")]
-    models = [model for model in view.examined if model.exhibit == manifest.exhibit]
+    whole = manifest.exhibit.partition("/")[0]
+    if whole != manifest.exhibit and whole in view.manifests:
+        return [_property(FOUND, f"a part of exhibit {whole}: see there")]
+    models = [model for model in view.examined if model.exhibit in (manifest.exhibit, whole)]
     if not models:
         return [_property(FOUND, "nothing: not examined against the reference under its own name")]
     return [told for model in models for told in _examined(model)]

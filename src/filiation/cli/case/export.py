@@ -26,13 +26,11 @@ def export(
 
     Example: filiation case export our-case --to our-case-bag
     """
-    from filiation.case.folder import CaseFolder
     from filiation.cli.progress import shown
     from filiation.exports.bag import not_carried, write_bag
-    from filiation.proceedings import case_view
+    from filiation.proceedings.reporting import case_view
 
-    with CaseFolder.open(case) as folder:
-        view = case_view(folder)
+    view = case_view(case)
     with shown(quiet) as progress:
         bag = write_bag(case, to, view, progress=progress)
     outside = not_carried(view)
