@@ -7,6 +7,7 @@ import json
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -32,7 +33,7 @@ from filiation.case.signing import (
     receipt_statement,
     save_signer,
 )
-from filiation.errors import RecordError, SourceNotFound, UsageError
+from filiation.errors import MissingExtra, RecordError, SourceNotFound, UsageError
 from filiation.evidence import canonical
 
 HEAD = "5e" * 32
@@ -384,6 +385,13 @@ def test_a_private_key_does_not_show_when_it_is_printed(signer: Signer, tmp_path
     secret = (tmp_path / "case.key").read_text().splitlines()[1]
     assert secret not in repr(signer)
     assert "PRIVATE" not in repr(signer)
+
+
+def test_without_the_package_the_line_to_install_it_is_given(signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "securesystemslib", None)
+    for use in (new_signer, lambda: opened(checkpoint(signer), signer.key)):
+        with pytest.raises(MissingExtra, match=r"filiation\[case\]"):
+            use()
 
 
 def test_a_key_cannot_be_saved_where_there_is_no_folder(tmp_path: Path, signer: Signer) -> None:
