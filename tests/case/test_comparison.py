@@ -19,6 +19,7 @@ from filiation.case.records import (
     Drawn,
     Entry,
     Header,
+    LineUpPlan,
     Opened,
     Plan,
     PlannedExhibit,
@@ -29,6 +30,8 @@ from filiation.case.records import (
 from filiation.case.view import CaseView, ExaminedModel
 from filiation.errors import RecordError, UsageError
 from filiation.evidence import Component, Examination, Finding, Outcome, canonical, digest
+from filiation.report import wording
+from filiation.report.html import environment
 from tests.report import sample
 
 KEY = PublicKey(keyid="a" * 64, public="b" * 64)
@@ -266,3 +269,30 @@ def test_a_case_that_has_revealed_nothing_cannot_be_compared() -> None:
 def test_a_comparison_reads_back_from_its_bytes() -> None:
     found = answered({"the suspect": with_outcome(RELATED, log10_p=0.0), "another foil": UNRELATED}, seed="9" * 64)
     assert msgspec.json.decode(canonical(found), type=Comparison) == found
+
+
+def test_the_sentences_of_a_comparison_say_what_reports_may_say() -> None:
+    """Every sentence, over agreements of every degree; the number comes before the word."""
+    plan = {"parameters": {"weights": {"neurons": 1000}}}
+    found = answered({"the suspect": with_outcome(RELATED, log10_p=0.0), "another foil": UNRELATED}, **plan)
+    lines = wording.comparison_lines(found)
+    assert not [word for line in lines for word in wording.forbidden_words(line)]
+    told = "\n".join(lines)
+    assert "parameters: weights.neurons: 2000 in the case, 1000 in the challenge" in told
+    assert "p 1: does not count as detected" in told
+    assert "another outcome 1" in told
+    assert "in the case only" in told
+    assert wording.comparison_summary(answered()) == wording.ALL_THE_SAME
+
+
+def test_the_section_of_a_report_escapes_what_comes_from_the_cases() -> None:
+    pool = tuple(PlannedExhibit(exhibit=name) for name in ("<script>", "&"))
+    found = answered(line_up=LineUpPlan(pool=pool))
+    page = (
+        environment()
+        .get_template("case_comparison.html.j2")
+        .render(view=replace(ORIGINAL, comparison=found), words=wording)
+    )
+    assert "<script>" not in page
+    assert "pool: &lt;script&gt;" in page
+    assert wording.ALL_THE_SAME in page

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+from filiation.case.comparison import Change, Comparison, ConclusionCompared, Result, TestCompared
 from filiation.case.records import (
     Admitted,
     Asked,
@@ -988,3 +989,108 @@ def run_told(first: Entry, last: Entry, entries: int) -> str:
 
 
 NOT_REVEALED = "The suspect's results are not told here: it has not been examined under the plan, or its code name has not been revealed."
+
+
+# ------------------------------------------------------------------------------------------- the answer to a case (challenge)
+
+AGREEMENTS = {
+    "same bytes": "the same bytes",
+    "same outcome": "other figures, the same outcome",
+    "another outcome": "another outcome",
+    "only in the original": "in the case only",
+    "only in the challenge": "in the challenge only",
+}
+
+ALL_THE_SAME = "Every record of the challenge has the same bytes as that of the case: examined again on the same exhibits, nothing moved."
+
+HOW_COMPARED = (
+    "Outcomes are the same bytes, or of the same kind and on the same side of what counts as detected, or others. "
+    "A change of the plan is named beside a difference where the test rests on what was changed. That it could explain the "
+    "difference does not say that it does."
+)
+
+KNOWN_BEFORE = (
+    "Whoever answers a case knows its suspect and its results. The challenge was therefore not made blind, and what it changed "
+    "was chosen with the results in view."
+)
+
+
+def comparison_title(comparison: Comparison) -> str:
+    """Which case is answered, and as it stood when."""
+    answers = comparison.answers
+    return (
+        f"The answer to case {visible(answers.case, 12)}, ‘{visible(comparison.title, 120)}’, "
+        f"as it stood after entry {whole(answers.sequence)}"
+    )
+
+
+def comparison_summary(comparison: Comparison) -> str:
+    """Where both agree and where they differ, in counts."""
+    if comparison.same_bytes:
+        return ALL_THE_SAME
+    degrees = [test.agreement for test in comparison.tests]
+    counted = [f"{AGREEMENTS[degree]} {whole(degrees.count(degree))}" for degree in AGREEMENTS if degree in degrees]
+    unexplained = len(comparison.unexplained)
+    left = f" No change explains {plural(unexplained, 'difference')}." if unexplained else ""
+    return f"{plural(len(degrees), 'test outcome')} side by side: {', '.join(counted)}.{left}"
+
+
+def change_told(change: Change) -> str:
+    """What the two cases do not have in common."""
+    named = f"{visible(change.name, 120)}: " if change.name else ""
+    first, second = (visible(text, 160) or "nothing" for text in (change.original, change.challenge))
+    return f"{named}{first} in the case, {second} in the challenge"
+
+
+def result_told(result: Result | None) -> str:
+    """What came out of a test, for a column: counts and chance before the word."""
+    if result is None:
+        return "not made"
+    if result.log10_p is None:
+        return f"{KIND_TITLES[result.kind]}: {_running(result.reason)}"
+    side = "counts as detected" if result.detected else "does not count as detected"
+    return f"{whole(result.count)} of {whole(result.opportunities)}, p {probability(result.log10_p)}: {side}"
+
+
+def conclusion_told(conclusion: Conclusion | None) -> str:
+    """A conclusion for a column: the ratio, its interval, then the word."""
+    if conclusion is None:
+        return "not made"
+    if conclusion.log10_likelihood_ratio is None:
+        return f"no likelihood ratio: {_running(conclusion.reason)}"
+    between = f" ({interval(conclusion)})" if interval(conclusion) else ""
+    word = f", {visible(conclusion.word)}" if conclusion.word else ""
+    return f"likelihood ratio {ratio(conclusion.log10_likelihood_ratio)}{between}{word}"
+
+
+def explained_told(compared: TestCompared | ConclusionCompared) -> str:
+    """What could explain a difference; empty where there is none."""
+    if compared.agreement == "same bytes":
+        return ""
+    return listed([visible(label, 120) for label in compared.explained_by]) or "no change explains it"
+
+
+def comparison_lines(comparison: Comparison) -> tuple[str, ...]:
+    """The whole comparison as sentences: the summary, what was changed, then every difference."""
+    changes = [f"Changed, {change.aspect}: {change_told(change)}." for change in comparison.changes]
+    return (
+        comparison_title(comparison) + ".",
+        comparison_summary(comparison),
+        *changes,
+        *(_difference_told(each) for each in comparison.tests if each.agreement != "same bytes"),
+        *(_difference_told(each) for each in comparison.conclusions if each.agreement != "same bytes"),
+        KNOWN_BEFORE,
+    )
+
+
+def _difference_told(compared: TestCompared | ConclusionCompared) -> str:
+    if isinstance(compared, TestCompared):
+        what, told = compared.test, [result_told(result) for result in (compared.original, compared.challenge)]
+    else:
+        what = f"{PROPOSITION_TITLES[compared.proposition]}, null {NULL_TITLES[compared.null]}"
+        told = [conclusion_told(conclusion) for conclusion in (compared.original, compared.challenge)]
+    return (
+        f"{visible(compared.exhibit, 120)}, {visible(what, 120)}: {AGREEMENTS[compared.agreement]}. "
+        f"The case: {told[0].rstrip('.')}. The challenge: {told[1].rstrip('.')}. "
+        f"What could explain it: {explained_told(compared)}."
+    )
