@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import resource
 import shutil
 import stat
 import subprocess
@@ -378,6 +379,17 @@ def test_a_key_that_is_there_is_never_replaced(tmp_path: Path, signer: Signer) -
     with pytest.raises(UsageError, match="is there already"):
         save_signer(new_signer(), tmp_path / "case.key")
     assert load_signer(tmp_path / "case.key").key == signer.key
+
+
+def test_a_key_that_could_not_be_written_whole_leaves_nothing(tmp_path: Path, signer: Signer) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(UsageError, match="cannot be written"):
+            save_signer(signer, tmp_path / "case.key")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_private_key_does_not_show_when_it_is_printed(signer: Signer, tmp_path: Path) -> None:

@@ -215,6 +215,7 @@ def test_a_removed_or_inserted_byte_is_seen(choices: st.DataObject, authority: L
             check_stamp(changed, DATA, authority.certificate)
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 def test_the_bytes_that_no_signature_covers_are_those_the_module_names(
     authority: LocalAuthority, response: bytes
 ) -> None:

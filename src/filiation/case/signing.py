@@ -104,13 +104,22 @@ def save_signer(signer: Signer, path: Path) -> None:
             advice="name another file; a key that is lost cannot be made again",
         ) from error
     except OSError as error:
-        raise UsageError(
-            f"the private key cannot be written to {path}: {error.strerror}", advice="name a folder you may write to"
-        ) from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(signer._pem())
-        file.flush()
-        os.fsync(file.fileno())
+        raise _not_written(path, error) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(signer._pem())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)  # half a key would stand in the way of a whole one
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"the private key cannot be written to {path}: {error.strerror}",
+        advice="name a folder that you may write to and that has room",
+    )
 
 
 def load_signer(path: Path) -> Signer:
