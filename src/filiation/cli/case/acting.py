@@ -1,0 +1,117 @@
+"""What the verbs of a case share: the key, the actor, the options that repeat, and how a checkpoint is told."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from filiation.cli import progress
+from filiation.errors import UsageError
+
+if TYPE_CHECKING:
+    from filiation.case.records import CheckpointPredicate, Setting
+    from filiation.proceedings.sitting import Acting, Sitting
+
+KEY_VARIABLE = "FILIATION_KEY"
+
+Case = Annotated[Path, typer.Argument(help="The folder of the case.", metavar="CASE")]
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        help=f"The private key of the case (or {KEY_VARIABLE}); 'filiation case key' makes one.", metavar="FILE"
+    ),
+]
+Actor = Annotated[str, typer.Option(help="Who does this, as the ledger says it; by default the user's name.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor what was done.")]
+Secret = Annotated[
+    Path | None,
+    typer.Option(
+        help="The file that keeps the secret behind the code names until they are revealed; by default CASE.secret, "
+        "beside the case.",
+        metavar="FILE",
+    ),
+]
+Places = Annotated[
+    list[str] | None,
+    typer.Option("--at", help="Where an exhibit outside the case lies on this machine.", metavar="NAME=PATH"),
+]
+TrustSize = Annotated[
+    bool, typer.Option("--trust-size", help="Do not hash exhibits outside the case anew: look at their sizes only.")
+]
+
+
+@contextmanager
+def acting(key: Path | None, actor: str, quiet: bool) -> Iterator[Acting]:
+    """Who acts, with a progress bar where somebody watches. Raises UsageError without a key."""
+    from filiation.case.signing import load_signer
+    from filiation.proceedings.sitting import Acting
+
+    file = key or (Path(os.environ[KEY_VARIABLE]) if os.environ.get(KEY_VARIABLE) else None)
+    if file is None:
+        raise UsageError(
+            "every entry is signed, and no key is given",
+            advice=f"give --key FILE or set {KEY_VARIABLE}; 'filiation case key FILE' makes a key",
+        )
+    signer = load_signer(file.expanduser())
+    with progress.shown(quiet) as tell:
+        yield Acting(signer=signer, actor=actor or getpass.getuser(), progress=tell)
+
+
+@contextmanager
+def held(case: Path, key: Path | None, actor: str, quiet: bool) -> Iterator[Sitting]:
+    """The case, open for writing; at the end it says whether what was done is signed and stamped."""
+    from filiation.proceedings.sitting import sitting
+
+    with acting(key, actor, quiet) as who, sitting(case, who) as found:
+        yield found
+    if not quiet and found.checkpoint:
+        typer.echo(signed(found.checkpoint))
+
+
+def signed(checkpoint: CheckpointPredicate) -> str:
+    """One line on a checkpoint: that it is signed, by whom it is stamped, or why it is not."""
+    told = f"signed: checkpoint {checkpoint.sequence}"
+    if checkpoint.stamps:
+        told += f", time-stamped by {', '.join(checkpoint.stamps)}"
+    if checkpoint.unstamped:
+        told += f"\nnot time-stamped: {checkpoint.unstamped}"
+    elif not checkpoint.stamps:
+        told += "\nnot time-stamped: the case names no time-stamping authority, so its times are the writer's own"
+    return told
+
+
+def secrets_at(case: Path, given: Path | None) -> Path:
+    from filiation.proceedings.line_up import secrets_file
+
+    return given or secrets_file(case)
+
+
+def pairs(entries: Sequence[str] | None, option: str) -> dict[str, str]:
+    """'NAME=VALUE' options as a mapping. Raises UsageError."""
+    found: dict[str, str] = {}
+    for entry in entries or ():
+        name, sign, value = entry.partition("=")
+        if not (name and sign and value):
+            raise UsageError(f"{option} {entry} is not NAME=VALUE", advice=f"for instance {option} name=value")
+        if found.get(name, value) != value:
+            raise UsageError(f"{option} gives {name} two values", advice="give one")
+        found[name] = value
+    return found
+
+
+def setting(text: str) -> Setting:
+    """A value as TOML would read it without quotes: a number, true or false, or else the text itself."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,35 @@
+"""`filiation case observe`: every examiner of the plan looks at every exhibit."""
+
+from __future__ import annotations
+
+import typer
+
+from filiation.cli.case.acting import Actor, Case, Key, Places, Quiet, Secret, TrustSize, held, pairs, secrets_at
+
+
+def observe(
+    case: Case,
+    at: Places = None,
+    trust_size: TrustSize = False,
+    secret: Secret = None,
+    key: Key = None,
+    actor: Actor = "",
+    quiet: Quiet = False,
+) -> None:
+    """Ask the endpoints and observe all exhibits of the plan, suspect and foils under code names.
+
+    What is recorded stays, and is never done again: a run that was stopped goes on with the same command.
+
+    Example: filiation case observe dispute
+    """
+    from filiation.proceedings import observing
+
+    with held(case, key, actor, quiet) as sitting:
+        done = observing.observe(
+            sitting, secrets=secrets_at(case, secret), places=pairs(at, "--at"), trust_size=trust_size
+        )
+        if not quiet:
+            typer.echo(
+                f"{done.now} observations recorded now ({done.absent} of them with nothing to see), {done.before} before, "
+                f"{done.asked} endpoints asked"
+            )

@@ -1,0 +1,87 @@
+"""`filiation case verify`: the numbered checks, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from filiation.cli import progress
+from filiation.cli.case.acting import Case, Quiet
+from filiation.errors import RecordError, SourceNotFound
+from filiation.report.wording import visible
+
+if TYPE_CHECKING:
+    from filiation.case.records import Verification
+
+
+def verify(
+    case: Case,
+    key_id: Annotated[
+        str, typer.Option(help="The fingerprint of the key that the case must be signed with, told by another way.")
+    ] = "",
+    authority_certificate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A root certificate (PEM) that you trust; without one, those in the case are used.", metavar="FILE"
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A checkpoint that was handed to you earlier; it must still stand in the case.", metavar="FILE"
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a case, offline and changing nothing: signatures, chain, stamps, digests, order, and every finding judged again.
+
+    Exit code 0 when every check holds, 4 when one fails.
+
+    Example: filiation case verify dispute
+    """
+    from filiation.proceedings.verifying import verify_case
+
+    with progress.shown(quiet) as tell:
+        found = verify_case(
+            case,
+            keyid=key_id,
+            authorities=[_read(file) for file in authority_certificate or ()],
+            handed_over=[_read(file) for file in checkpoint or ()],
+            progress=tell,
+        )
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+    elif not quiet:
+        typer.echo("\n".join(told_of(found)))
+    if not found.passed:
+        failed = [str(check.number) for check in found.checks if check.failures]
+        raise RecordError(
+            f"check {', '.join(failed)} does not hold",
+            exhibit=str(case),
+            advice="each failure above says where, what, and what it means; see docs/case-file-format.md",
+        )
+
+
+def told_of(found: Verification) -> list[str]:
+    """The result in lines."""
+    lines = [f"case {found.case}: {found.state}, {found.entries} entries, head {found.head}", f"key {found.keyid}"]
+    for check in found.checks:
+        said = "FAILS" if check.failures else "holds" if check.looked_at else "nothing to look at"
+        lines.append(f"{check.number:>2}. {check.title}: {said} ({check.looked_at} looked at)")
+        if check.note:
+            lines.append(f"    {check.note}")
+        for failure in check.failures:
+            lines.append(f"    {visible(failure.where)}: {visible(failure.what, 400)}")
+            lines.append(f"      {failure.meaning}")
+    return [*lines, *(f"note: {visible(remark, 400)}" for remark in found.remarks)]
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.expanduser().read_bytes()
+    except OSError as error:
+        raise SourceNotFound(f"cannot be read: {error.strerror}", exhibit=str(file), advice="check the path") from error

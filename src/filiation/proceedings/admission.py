@@ -1,0 +1,228 @@
+"""Admitting exhibits: every file hashed, small exhibits kept inside the case, large ones left where they are."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filiation.case.ledger import time_text
+from filiation.case.objects import hash_files
+from filiation.case.records import Admitted, Manifest, Role, Setting
+from filiation.errors import SourceNotFound, UsageError
+from filiation.evidence import Absent, FileRecord
+from filiation.proceedings.sitting import Sitting
+from filiation.sources.endpoints.location import endpoint_at, is_location
+from filiation.sources.identity import HASH_LIMIT
+from filiation.sources.open import PACKS, TRANSCRIPTS, open_source
+from filiation.sources.packs import PackSource
+from filiation.sources.source import Source
+from filiation.sources.transcripts import models_of, split_location
+
+INSIDE_LIMIT = 64_000_000
+"""Bytes up to which an exhibit is copied into the case."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._()+@-]{0,79}(/[A-Za-z0-9][A-Za-z0-9 ._-]{0,39})?")
+"""Names of exhibits; 'NAME/PART' is a further part of the exhibit NAME."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an exhibit comes from and what is declared of it."""
+
+    origin: str
+    obtained_by: str
+    obtained_at: str = ""
+    lineage: str = ""
+    attributes: Mapping[str, Setting] | None = None
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The files behind a location, and how the exhibit is opened where they lie in a folder of their own."""
+
+    kind: str
+    files: tuple[tuple[str, Path], ...]
+    inside: str
+    model: str = ""
+    source: Source | None = None
+
+
+def admit(
+    sitting: Sitting, location: str, *, exhibit: str, role: Role, origin: Origin, inside_limit: int = INSIDE_LIMIT
+) -> Manifest:
+    """Admit the exhibit at `location` under a name: a model's files, recorded answers, an endpoint still to be asked, any file.
+
+    Up to `inside_limit` bytes are copied into the case. Raises UsageError on a name that is taken, SourceError where the exhibit
+    cannot be read.
+    """
+    _check_name(sitting, exhibit, role)
+    held = _held(location, exhibit, role)
+    attributes = {**_found(held.source), **(origin.attributes or {})}
+    records, size = _hashed(sitting, held)
+    inside = bool(held.files) and held.kind not in ("pack", "hub") and size <= inside_limit
+    if inside:
+        for _, path in held.files:
+            sitting.folder.objects.put_file(path)
+    manifest = Manifest(
+        exhibit=exhibit,
+        role=role,
+        kind=held.kind,
+        location=held.inside if inside else _hint(sitting, location, held),
+        origin=origin.origin,
+        obtained_by=origin.obtained_by,
+        obtained_at=origin.obtained_at or time_text(sitting.acting.clock()),
+        lineage=origin.lineage or (held.source.lineage_id if held.source else ""),
+        model=held.model,
+        files=records,
+        inside=inside,
+        content_id=_content_id(sitting, held, size),
+        attributes=attributes,
+    )
+    sitting.append(Admitted(exhibit=exhibit, role=role, manifest=sitting.folder.put_record(manifest)))
+    return manifest
+
+
+def models_at(location: str) -> tuple[str, ...]:
+    """One location for each model in a file of transcripts, where none is named; else the location itself."""
+    if not location.startswith(TRANSCRIPTS):
+        return (location,)
+    file, model = split_location(location)
+    if model:
+        return (location,)
+    return tuple(f"{TRANSCRIPTS}{file}#{name}" for name in models_of(file))
+
+
+def usual_name(location: str) -> str:
+    """What an exhibit is called where nobody says: its model, or the last part of its path."""
+    if is_location(location):
+        name = endpoint_at(location).model
+    elif location.startswith((TRANSCRIPTS, PACKS)):
+        name = location.rpartition("#")[2]
+    else:
+        name = Path(location).expanduser().resolve().name if not _is_hub(location) else location.partition("@")[0]
+    return re.sub(r"[^A-Za-z0-9 ._()+@-]+", "-", name).strip(" .-_")[:80]
+
+
+def _check_name(sitting: Sitting, exhibit: str, role: Role) -> None:
+    taken = sitting.manifests
+    if not NAME.fullmatch(exhibit):
+        raise UsageError(
+            f"an exhibit cannot be called {exhibit[:80]!r}",
+            advice="give --as NAME of letters, digits, spaces and ._()+@-",
+        )
+    if exhibit in taken:
+        raise UsageError(
+            f"an exhibit called {exhibit} was admitted before",
+            exhibit=str(sitting.folder.path),
+            advice=f"give another name; {exhibit}/PART is a further part of it, such as {exhibit}/answers",
+        )
+    whole = taken.get(exhibit.partition("/")[0])
+    if "/" in exhibit and (whole is None or whole.role != role):
+        raise UsageError(
+            f"{exhibit} is to be a part of an exhibit that is not there as {role}",
+            advice=f"admit {exhibit.partition('/')[0]} first, with the same role",
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------- what it is
+
+
+def _held(location: str, exhibit: str, role: Role) -> _Held:
+    if role == "material":
+        path = _existing(location)
+        return _Held("file", _files_in(path) if path.is_dir() else ((path.name, path),), ".")
+    if is_location(location):
+        return _Held("endpoint", (), ".")
+    source = open_source(location, name=exhibit)
+    if location.startswith(TRANSCRIPTS):
+        file, _ = split_location(location)
+        model = source.location.rpartition("#")[2] if "#" in source.location else ""
+        return _Held("transcript", ((file.name, file),), f"{TRANSCRIPTS}./{file.name}#{model}", model, source)
+    if isinstance(source, PackSource):
+        return _Held("pack", _files_in(source.pack.folder), ".", location.rpartition("#")[2], source)
+    path = Path(location).expanduser()
+    if path.is_dir():
+        return _Held(source.format, _files_in(path), ".", source=source)
+    if path.exists():
+        return _Held(source.format, ((path.name, path),), f"./{path.name}", source=source)
+    return _Held("hub", (), ".", source=source)
+
+
+def _existing(location: str) -> Path:
+    path = Path(location).expanduser()
+    if not path.exists():
+        raise SourceNotFound(
+            "there is no such file or folder", exhibit=location, advice="check the path for a misprint"
+        )
+    return path
+
+
+def _is_hub(location: str) -> bool:
+    return not Path(location).expanduser().exists()
+
+
+def _files_in(folder: Path) -> tuple[tuple[str, Path], ...]:
+    """The files that lie directly in a folder, hidden ones left out, by name."""
+    return tuple((path.name, path) for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != ".")
+
+
+def _hashed(sitting: Sitting, held: _Held) -> tuple[tuple[FileRecord, ...], int]:
+    """Name, size and SHA-256 of every file: read once and streamed; of a hub, what the hub claims."""
+    if held.kind == "hub" and held.source is not None:
+        files = held.source.identity(False, sitting.progress).files
+        return files, sum(file.size for file in files)
+    found = hash_files([path for _, path in held.files], sitting.progress)
+    records = [
+        FileRecord(name=name, size=found[path][1], sha256=found[path][0], basis="read") for name, path in held.files
+    ]
+    return tuple(records), sum(record.size for record in records)
+
+
+def _content_id(sitting: Sitting, held: _Held, size: int) -> str:
+    """Digest of weights or answers whatever their wrapping; weights beyond the limit are not read a second time."""
+    if held.source is None or held.kind == "hub":
+        return ""
+    tensors = held.source.tensors()
+    if held.kind not in ("transcript", "pack") and (isinstance(tensors, Absent) or size > HASH_LIMIT):
+        return ""
+    return held.source.identity(True, sitting.progress).content_id or ""
+
+
+def _found(source: Source | None) -> dict[str, Setting]:
+    """Attributes that the files themselves tell: architecture class and number of parameters."""
+    if source is None:
+        return {}
+    told: dict[str, Setting] = {}
+    configuration: Mapping[str, Any] | Absent = source.configuration()
+    if not isinstance(configuration, Absent) and isinstance(configuration.get("model_type"), str):
+        told["architecture"] = configuration["model_type"]
+    tensors = source.tensors()
+    if not isinstance(tensors, Absent):
+        told["parameters"] = sum(math.prod(tensors.entry(name).shape) for name in tensors.names())
+    return told
+
+
+def _hint(sitting: Sitting, location: str, held: _Held) -> str:
+    """How to find it again: by a path relative to the case where it lies beside it, else by its whole path."""
+    if not held.files or held.kind == "pack":
+        return endpoint_at(location).location if held.kind == "endpoint" else location
+    prefix, place, model = "", Path(location).expanduser(), ""
+    if held.kind == "transcript":
+        prefix, place, model = TRANSCRIPTS, held.files[0][1], f"#{held.model}"
+    return f"{prefix}{_beside(sitting.folder.path, place)}{model}"
+
+
+def _beside(case: Path, place: Path) -> str:
+    found = place.resolve()
+    near = case.resolve().parent
+    return os.path.relpath(found, case.resolve()) if found.is_relative_to(near) else str(found)
+
+
+def whole_exhibits(manifests: Sequence[str]) -> list[str]:
+    """The names of exhibits without those of their further parts."""
+    return [name for name in manifests if "/" not in name]

@@ -1,0 +1,60 @@
+"""Side by side: what reference and suspect answered to the same prompts, the pairs with the longest shared passages first."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+from filiation.case.records import Manifest
+from filiation.case.view import AnswersSideBySide
+from filiation.measures.passages import shared_passages, words_of
+from filiation.sources.transcripts import SCHEMA, Transcript
+
+MOST_ANSWERS = 12
+"""Pairs that are shown."""
+
+AT_LEAST = 6
+"""Words of a shared passage; shorter ones are everybody's."""
+
+MOST_COMPARED = 2_000
+"""Prompts that are looked through, those with the smallest ids: nobody chose them."""
+
+
+def side_by_side(reference: Transcript, suspect: Transcript) -> tuple[AnswersSideBySide, ...]:
+    """The first answers to common prompts; where nothing long is shared, still the first pairs, so that nobody has to guess."""
+    first, second = _first_answers(reference), _first_answers(suspect)
+    pairs = []
+    for prompt in sorted(set(first) & set(second))[:MOST_COMPARED]:
+        (asked, one), (_, other) = first[prompt], second[prompt]
+        passages = sorted(
+            shared_passages(words_of(one), words_of(other), AT_LEAST),
+            key=lambda passage: (-passage.words, passage.start),
+        )
+        longest = passages[0].words if passages else 0
+        shared = tuple(dict.fromkeys(one[passage.start : passage.end] for passage in passages))
+        pairs.append((-longest, prompt, AnswersSideBySide(prompt=asked, reference=one, suspect=other, shared=shared)))
+    return tuple(pair for _, _, pair in sorted(pairs, key=lambda each: each[:2])[:MOST_ANSWERS])
+
+
+def _first_answers(transcript: Transcript) -> dict[str, tuple[str, str]]:
+    """Prompt id to prompt and first answer, where both texts were recorded."""
+    rows = transcript.frame.unique("prompt_id", keep="first", maintain_order=True)
+    columns = (rows["prompt_id"].to_list(), rows["prompt"].to_list(), rows["text"].to_list())
+    return {prompt: (asked, text) for prompt, asked, text in zip(*columns, strict=True) if text}
+
+
+def transcript_in(parts: Sequence[Manifest], asked: Mapping[str, str], read: Mapping[str, bytes]) -> Transcript | None:
+    """The recorded answers of an exhibit from the case's own bytes, None where it has none inside. `asked`: exhibit to object."""
+    import polars as pl
+
+    for part in parts:
+        sha256 = asked.get(part.exhibit) or next(
+            (file.sha256 for file in part.files if part.kind == "transcript" and part.inside), ""
+        )
+        if not sha256 or sha256 not in read:
+            continue
+        frame = pl.read_parquet(io.BytesIO(read[sha256]), columns=list(SCHEMA))
+        if part.model:
+            frame = frame.filter(pl.col("model") == part.model)
+        return Transcript(frame) if frame.height else None
+    return None

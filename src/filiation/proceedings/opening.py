@@ -1,0 +1,96 @@
+"""Opening and closing a case, and remarks between."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from filiation import __version__
+from filiation.case.checks_folder import unnamed_objects
+from filiation.case.folder import CaseFolder
+from filiation.case.reading import read_case
+from filiation.case.records import Authority, Closed, CounterTo, Entry, Header, Noted, Opened
+from filiation.errors import FiliationError, UsageError
+from filiation.proceedings.sitting import Acting, Sitting
+
+LARGEST_NOTE = 20_000
+"""Letters of a remark."""
+
+
+def open_case(
+    path: str | Path,
+    acting: Acting,
+    *,
+    title: str,
+    case: str,
+    party: str = "claimant",
+    authorities: Mapping[str, str] | None = None,
+    certificates: Mapping[str, bytes] | None = None,
+    counter_to: CounterTo | None = None,
+) -> Sitting:
+    """Make a case folder and sign its first entry; let it go with `let_go`, or go on with `sitting`.
+
+    `case`: 32 hexadecimal digits drawn at random. `authorities`: name to URL of time-stamping authorities, `certificates`: name to
+    their root certificates (PEM). Raises UsageError where the folder exists, or an authority has no certificate.
+    """
+    named = [_authority(name, url, certificates or {}) for name, url in (authorities or {}).items()]
+    header = Header(case=case, title=title)
+    opened = Opened(
+        case=case,
+        title=title,
+        party=party,
+        key=acting.signer.key,
+        software=f"filiation {__version__}",
+        authorities=tuple(authority for authority, _ in named),
+        counter_to=counter_to,
+    )
+    folder = CaseFolder.create(
+        path,
+        header,
+        opened,
+        actor=acting.actor,
+        now=acting.clock(),
+        objects=tuple(certificate for _, certificate in named),
+    )
+    held = Sitting(folder, acting)
+    try:
+        held.sign()
+    except FiliationError:
+        held.let_go()
+        raise
+    return held
+
+
+def _authority(name: str, url: str, certificates: Mapping[str, bytes]) -> tuple[Authority, bytes]:
+    if name not in certificates:
+        raise UsageError(
+            f"the authority {name} has no certificate, so that its stamps could not be checked",
+            advice=f"give --authority-certificate {name}=FILE.pem with its root certificate",
+        )
+    certificate = certificates[name]
+    return Authority(name=name, url=url, certificate=hashlib.sha256(certificate).hexdigest()), certificate
+
+
+def note(sitting: Sitting, text: str, files: Sequence[Path] = ()) -> Entry:
+    """A remark, with files that are kept as objects. Raises UsageError on an empty remark."""
+    if not text.strip() or len(text) > LARGEST_NOTE:
+        raise UsageError(f"a remark has 1 to {LARGEST_NOTE} letters", advice="say what is to be remembered")
+    return sitting.append(
+        Noted(text=text, objects=tuple(sitting.folder.objects.put_file(file, sitting.progress) for file in files))
+    )
+
+
+def close(sitting: Sitting, remark: str = "") -> Entry:
+    """Close the case: nothing is written after it. Objects that no entry names are named in a remark first."""
+    _name_leftovers(sitting)
+    entry = sitting.append(Closed(remark=remark))
+    sitting.sign(closed=True)
+    return entry
+
+
+def _name_leftovers(sitting: Sitting) -> None:
+    """An interrupted command may have stored what it did not come to record; a closed case has nothing unnamed."""
+    left = unnamed_objects(read_case(sitting.folder.path, sitting.progress))
+    if left:
+        sitting.append(Noted(text="stored by a command that was interrupted, and not used", objects=left))

@@ -1,0 +1,119 @@
+"""Sealing a plan, and amending it where everybody can see it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from filiation.case import amendments
+from filiation.case.beacons import announced
+from filiation.case.records import Announcement, LineUpPlan, Manifest, Plan, PlannedExhibit, Sealed
+from filiation.errors import UsageError
+from filiation.proceedings.plan_file import PlanFile, filled_in
+from filiation.proceedings.sitting import Sitting
+from filiation.report.case_contents import plan_texts
+from filiation.report.wording import hold_to_wording
+
+BEACON_LEAD = timedelta(minutes=5)
+"""How far ahead a beacon's round is announced where the plan names none: the plan's stamp must be older than the round."""
+
+
+@dataclass(frozen=True)
+class SealedPlan:
+    """A plan that was sealed, its digest, and what the ledger says of it."""
+
+    plan: Plan
+    digest: str
+    entry: Sealed
+
+
+def seal_plan(
+    sitting: Sitting, wanted: PlanFile, *, chance: bytes, reason: str = "", amend: bool = False, folder: Path = Path()
+) -> SealedPlan:
+    """Seal a plan, or an amendment of the one in force (`amend`, with a reason).
+
+    `chance`: 32 random bytes, the seed of a plan that waits for no beacon and names none; `folder` is where a certificate that the
+    file names lies. Raises UsageError where the plan cannot be, or changes nothing.
+    """
+    before = _before(sitting, amend, reason)
+    wanted = msgspec.structs.replace(wanted, line_up=_known(wanted.line_up, sitting.manifests))
+    wanted = msgspec.structs.replace(
+        wanted, controls=tuple(_as_admitted(c, sitting.manifests) for c in wanted.controls)
+    )
+    announcement = _announcement(sitting, wanted.announcement, before, chance, folder)
+    plan = filled_in(
+        wanted, case=sitting.folder.header.case, prepared_by=sitting.acting.actor, announcement=announcement
+    )
+    hold_to_wording(plan_texts(plan))
+    changes = amendments.changed_fields(before, plan) if before else ()
+    if before and not changes:
+        raise UsageError(
+            "this amendment changes nothing", advice="nothing was sealed; the plan in force stays as it is"
+        )
+    suspects = {plan.suspect, *(each.suspect for each in sitting.plans.values())}
+    entry = Sealed(
+        plan="",
+        replaces=sitting.plan_digest,
+        reason=reason,
+        changes=changes,
+        suspect_was_observed=amendments.suspect_was_observed(sitting.folder.entries, suspects),
+    )
+    entry = msgspec.structs.replace(entry, plan=sitting.folder.put_record(plan))
+    sitting.append(entry)
+    return SealedPlan(plan=plan, digest=entry.plan, entry=entry)
+
+
+def _before(sitting: Sitting, amend: bool, reason: str) -> Plan | None:
+    """The plan that is amended, None for the first one. Raises UsageError where the wrong one of both was asked for."""
+    if not sitting.plan_digest:
+        if amend:
+            raise UsageError("there is no plan to amend yet", advice=sitting.do("plan", "plan.toml"))
+        return None
+    if not amend:
+        raise UsageError(
+            "a plan is sealed already, and nobody can unseal it",
+            exhibit=str(sitting.folder.path),
+            advice=sitting.do("plan", "plan.toml", "--amend", '--reason "why"') + " changes it for everybody to see",
+        )
+    if not reason.strip():
+        raise UsageError("an amendment needs a reason", advice='give --reason "why the plan is changed"')
+    return sitting.plan
+
+
+def _announcement(
+    sitting: Sitting, wanted: Announcement, before: Plan | None, chance: bytes, folder: Path
+) -> Announcement:
+    """The announcement with what the file leaves to the tool: the claimant's seed, a coming round, the certificate's digest."""
+    if before and _left_out(wanted, before.announcement):
+        return before.announcement
+    if wanted.basis == "claimant":
+        return wanted if wanted.seed else msgspec.structs.replace(wanted, seed=chance.hex())
+    if wanted.basis == "drand" and not wanted.public_key:
+        coming = announced(wanted.chain or "quicknet", sitting.acting.clock() + BEACON_LEAD)
+        return msgspec.structs.replace(coming, round=wanted.round or coming.round)
+    if wanted.certificate and not re.fullmatch(r"[0-9a-f]{64}", wanted.certificate):
+        return msgspec.structs.replace(wanted, certificate=sitting.folder.objects.put_file(folder / wanted.certificate))
+    return wanted
+
+
+def _left_out(wanted: Announcement, before: Announcement) -> bool:
+    """Whether the file leaves an announcement as it was sealed before: same basis, and nothing else said."""
+    return wanted.basis == before.basis and wanted == Announcement(basis=wanted.basis)
+
+
+def _known(line_up: LineUpPlan, manifests: dict[str, Manifest]) -> LineUpPlan:
+    return msgspec.structs.replace(line_up, pool=tuple(_as_admitted(each, manifests) for each in line_up.pool))
+
+
+def _as_admitted(planned: PlannedExhibit, manifests: dict[str, Manifest]) -> PlannedExhibit:
+    """With the lineage and attributes of its manifest where it was admitted before; what the plan says comes first."""
+    found = manifests.get(planned.exhibit)
+    if found is None:
+        return planned
+    return msgspec.structs.replace(
+        planned, lineage=planned.lineage or found.lineage, attributes={**found.attributes, **planned.attributes}
+    )
