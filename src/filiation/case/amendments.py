@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from filiation.case.records import Drawn, Entry, Examined, Observed, Plan, Sealed
+from filiation.case.records import Asked, Drawn, Entry, Examined, Observed, Plan, Sealed
 
 DRAWN_FROM = ("reference", "suspect", "line_up", "announcement")
 """Fields of a plan that a draw rests on: an amendment of one of them needs a new draw."""
@@ -35,7 +35,7 @@ def draw_in_force(entries: Sequence[Entry], plans: Mapping[str, Plan]) -> Drawn 
 
 
 def suspect_was_observed(entries: Sequence[Entry], suspects: Collection[str]) -> bool:
-    """Whether one of `suspects` or of the models under code names had been observed or examined by then.
+    """Whether one of `suspects` or of the models under code names had been asked, observed or examined by then.
 
     Who stands behind a code name is not known before the reveal, so whoever looked at one may have seen the suspect.
     """
@@ -46,5 +46,7 @@ def suspect_was_observed(entries: Sequence[Entry], suspects: Collection[str]) ->
         if isinstance(entry.body, Observed) and entry.body.observation and entry.body.exhibit in names:
             return True
         if isinstance(entry.body, Examined) and entry.body.subject in names:
+            return True
+        if isinstance(entry.body, Asked) and entry.body.exhibit.partition("/")[0] in names:
             return True
     return False

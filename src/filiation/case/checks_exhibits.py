@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from filiation.case.amendments import draw_in_force
 from filiation.case.checks_plan import manifests_of
 from filiation.case.judged import Judged, Record
 from filiation.case.reading import CaseRead, object_name
-from filiation.case.records import Admitted, Drawn, Entry, Examined, Manifest, Observed, Plan, Revealed
+from filiation.case.records import Admitted, Asked, Drawn, Entry, Examined, Manifest, Observed, Plan, Revealed
 from filiation.case.tally import Tally
 from filiation.errors import RecordError
 from filiation.evidence import Identity, Observation
@@ -154,13 +154,18 @@ def _identities(case: CaseRead, one: Judged, record: Record, tally: Tally) -> No
             record.reference.name == plan.reference, one.where, what, "another model was accused of being copied"
         )
     before = case.entries[: one.place]
+    answered = [entry.body for entry in before if isinstance(entry.body, Asked)]
     for identity in (record.reference, record.suspect, *record.controls):
         manifests = list(_manifests_behind(case, before, identity.name))
         if not tally.hold(
             bool(manifests), one.where, f"{identity.name} had not been admitted", "nobody knows what it is"
         ):
             continue
-        _same_bytes(identity, manifests, one.where, tally)
+        admitted = {file.sha256 for manifest in manifests for file in manifest.files if file.sha256}
+        # An endpoint is admitted before it is asked; its answers are frozen by the ledger.
+        endpoints = {manifest.exhibit for manifest in manifests if manifest.kind == "endpoint"}
+        admitted |= {asked.transcript for asked in answered if asked.exhibit in endpoints}
+        _same_bytes(identity, manifests, admitted, one.where, tally)
 
 
 def _manifests_behind(case: CaseRead, before: Sequence[Entry], name: str) -> Iterator[Manifest]:
@@ -176,8 +181,9 @@ def _manifests_behind(case: CaseRead, before: Sequence[Entry], name: str) -> Ite
         yield from manifests_of(case, before, behind)
 
 
-def _same_bytes(identity: Identity, manifests: Sequence[Manifest], where: str, tally: Tally) -> None:
-    admitted = {file.sha256 for manifest in manifests for file in manifest.files if file.sha256}
+def _same_bytes(
+    identity: Identity, manifests: Sequence[Manifest], admitted: Collection[str], where: str, tally: Tally
+) -> None:
     meaning = "another model was examined than the one that was admitted"
     for file in identity.files:
         if file.sha256 and file.basis == "read":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from filiation.case.amendments import changed_fields, draw_in_force, plan_in_force, suspect_was_observed
@@ -14,6 +14,7 @@ from filiation.case.judged import Judged
 from filiation.case.reading import CaseRead, moment
 from filiation.case.records import (
     Admitted,
+    Asked,
     Closed,
     Drawn,
     Entry,
@@ -40,6 +41,8 @@ def plan_before_observation(case: CaseRead, tally: Tally) -> None:
             seals.setdefault(body.plan, entry.sequence)
         if isinstance(body, Observed | Examined):
             _planned(case, before, entry, seals, tally)
+        if isinstance(body, Asked):
+            _asked(case, before, entry, seals, tally)
 
 
 def _seal(case: CaseRead, before: Sequence[Entry], body: Sealed, where: str, tally: Tally) -> None:
@@ -84,6 +87,13 @@ def _planned(case: CaseRead, before: Sequence[Entry], entry: Entry, seals: dict[
     what = f"no checkpoint signs the plan of entry {seals[body.plan]} before this entry"
     meaning = "nobody vouches that the plan was there before anybody looked"
     tally.hold(case.signed_between(seals[body.plan], entry.sequence), where, what, meaning)
+
+
+def _asked(case: CaseRead, before: Sequence[Entry], entry: Entry, seals: dict[str, int], tally: Tally) -> None:
+    in_force = plan_in_force(before)
+    signed = in_force in seals and case.signed_between(seals[in_force], entry.sequence)
+    what = "an endpoint was asked before a plan was sealed and signed"
+    tally.hold(signed, f"entry {entry.sequence}", what, "its answers may have been seen before the plan was made")
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -296,8 +306,29 @@ def _record_complete(case: CaseRead, one: Judged, tally: Tally) -> None:
     left_out = [control.exhibit for control in plan.controls if control.exhibit not in controls]
     what = f"without the controls {_listed(left_out)}, which the plan names"
     tally.hold(not left_out, one.where, what, "controls were chosen after they had been seen")
+    for what, meaning in _left_out(case, plan, one):
+        tally.hold(False, one.where, what, meaning)
     for name, wrong in _other_versions(plan, one):
         tally.hold(False, one.where, f"{name}: {wrong}", "another version judged than the one that the plan fixed")
+
+
+def _left_out(case: CaseRead, plan: Plan, one: Judged) -> Iterator[tuple[str, str]]:
+    """Everybody in the record was observed by every planned examiner or has an entry that says why not; what was seen is used."""
+    assert one.record is not None
+    earlier = [entry.body for entry in case.entries[: one.place] if isinstance(entry.body, Observed)]
+    entered = {(body.exhibit, body.examiner): body.observation for body in earlier}
+    used = {(seen.exhibit, seen.examiner) for seen in one.record.observations}
+    for identity in (one.record.reference, one.record.suspect, *one.record.controls):
+        for examiner in plan.examiners:
+            key = (identity.name, examiner)
+            if key not in entered:
+                yield (
+                    f"no entry says what {examiner} saw in {identity.name}, or why nothing",
+                    "a planned look is missing",
+                )
+            elif entered[key] and key not in used:
+                meaning = "an observation that was made is kept from judging"
+                yield f"what {examiner} saw in {identity.name} is left out of the record", meaning
 
 
 def _other_versions(plan: Plan, one: Judged) -> Iterator[tuple[str, str]]:
@@ -321,7 +352,7 @@ def _still_to_do(case: CaseRead) -> Iterator[str]:
         yield "foils and code names under the plan in force were not drawn"
         return
     for code in drawn.code_names:
-        if not _done(case, lambda body, code=code: isinstance(body, Examined) and _is_of(body, code, plan)):  # type: ignore[misc]
+        if not any(isinstance(entry.body, Examined) and _is_of(entry.body, code, plan) for entry in case.entries):
             yield f"{code} was not examined under the plan in force"
     if not any(isinstance(entry.body, Revealed) for entry in _since(case, drawn)):
         yield "who stood behind the code names was not revealed"
@@ -329,10 +360,6 @@ def _still_to_do(case: CaseRead) -> Iterator[str]:
 
 def _is_of(body: Examined, code: str, plan: str) -> bool:
     return body.subject == code and body.plan == plan and not body.exploratory
-
-
-def _done(case: CaseRead, is_it: Callable[[object], bool]) -> bool:
-    return any(is_it(entry.body) for entry in case.entries)
 
 
 def _since(case: CaseRead, drawn: Drawn) -> list[Entry]:
