@@ -222,7 +222,7 @@ def test_the_bytes_that_no_signature_covers_are_those_the_module_names(
     stamped = check_stamp(response, DATA, authority.certificate)
     accepted = set()
     for place, byte in enumerate(response):
-        for new in {byte ^ 1 << bit for bit in range(8)} | {0x00, 0x13, 0x16, 0xFF} - {byte}:
+        for new in {byte ^ 0x01, byte ^ 0x80, 0x13} - {byte}:  # 0x13: PrintableString
             with suppress(RecordError):
                 changed = response[:place] + bytes([new]) + response[place + 1 :]
                 assert check_stamp(changed, DATA, authority.certificate) == stamped
