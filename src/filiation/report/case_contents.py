@@ -349,11 +349,7 @@ def case_contents(view: CaseView) -> CaseContents:
         cards=_cards(plan, examination),
         strips=strips,
         drawing=_drawing(view, plan, subjects),
-        validation=tuple(
-            validated(finding)
-            for finding in (examination.outcomes if examination else ())
-            if isinstance(finding, Finding)
-        ),
+        validation=_validation(examination),
         tests=_tests(plan, subjects),
         sealings=tuple(
             Sealing(entry, entry.body, view.plans.get(entry.body.plan))
@@ -578,6 +574,19 @@ def _statement(conclusion: Conclusion, outcomes: Sequence[OutcomeSection]) -> St
         principal=principal,
         merged=merged,
     )
+
+
+def _validation(examination: Examination | None) -> tuple[Validated, ...]:
+    """What stands behind each finding on the suspect; whoever carries a likelihood ratio is shown by it."""
+    if examination is None:
+        return ()
+    ratios = {
+        conclusion.merged_ids[-1]: conclusion.log10_likelihood_ratio
+        for conclusion in examination.conclusions
+        if conclusion.merged_ids
+    }
+    findings = (outcome for outcome in examination.outcomes if isinstance(outcome, Finding))
+    return tuple(validated(finding, ratios.get(finding.id)) for finding in findings)
 
 
 # ------------------------------------------------------------------------------------------------------ planned and done

@@ -137,13 +137,13 @@ def densities(picture: Densities, identifier: str) -> Markup:
             height = (middle - top - 12) * math.sqrt(count / most)
             y = middle - height if upwards else middle
             if count:
-                hint = f"{wording.plural(count, f'{class_} pair')}"
+                hint = f"{wording.plural(count, 'pair')}"
                 parts.append(rectangle(LEFT + width * column + 0.5, y, width - 1, height, f"bar {class_}", hint))
     case = at(picture.case)
     parts += [
         line(LEFT, middle, RIGHT, middle, "axis"),
-        text(LEFT, 14, "■ related pairs, upwards", "tick related-label"),
-        text(LEFT, 29, "■ unrelated pairs, downwards", "tick unrelated-label"),
+        text(LEFT, 14, f"■ {wording.PAIR_TITLES['relative']}, upwards", "tick related-label"),
+        text(LEFT, 29, f"■ {wording.PAIR_TITLES['stranger']}, downwards", "tick unrelated-label"),
         line(case, top - 4, case, bottom, "case-line"),
         text(RIGHT, 14, f"┆ the case: {_score(picture.case, picture.score)}", "tick suspect-label", text_anchor="end"),
         *(
@@ -197,8 +197,8 @@ def tippett(picture: Tippett, identifier: str) -> Markup:
         )
         parts.append(element("path", d=path, class_=f"curve {class_}"))
     parts += [
-        text(left, 14, "— related pairs", "tick related-label"),
-        text(left, 29, "— unrelated pairs", "tick unrelated-label"),
+        text(left, 14, f"— {wording.PAIR_TITLES['relative']}", "tick related-label"),
+        text(left, 29, f"— {wording.PAIR_TITLES['stranger']}", "tick unrelated-label"),
     ]
     if picture.case is not None:
         case = at(_depth(picture.case, by_ratio))

@@ -61,6 +61,12 @@ class Validation(Record, frozen=True, kw_only=True):
         """The scores of one kind."""
         return tuple(score for score in self.scores if score.kind == kind)
 
+    def lineages(self, kind: str) -> int:
+        """Lineages among the scores of one kind (the founders', for relatives); 0 where the study did not keep them."""
+        of_kind = [score.lineages for score in self.of(kind)]
+        named = (lineages[:1] if kind == "relative" else lineages for lineages in of_kind)
+        return len({lineage for lineages in named for lineage in lineages})
+
 
 @dataclass(frozen=True)
 class ErrorCount:
@@ -121,7 +127,6 @@ class Validated:
     cllr: float | None
 
 
-NOT_KEPT = "the study kept counts by lineage and no scores of single pairs, so that there is nothing to draw"
 NO_FILE = "no validation scores are shipped for this test"
 ANOTHER_REGISTER = (
     "the scores that are shipped stand behind other counts than this finding's, so that they are not shown beside it"
@@ -137,7 +142,7 @@ def validated(finding: Finding, log10_ratio: float | None = None) -> Validated:
     return Validated(
         finding=finding,
         validation=own,
-        problem=problem or ("" if scored else (own.remark if own and own.remark else NOT_KEPT)),
+        problem=problem or (own.remark if own else ""),
         missed=tuple(ErrorCount(r.relation, r.lineages - r.detected, r.lineages) for r in finding.power.relations),
         accused=ErrorCount("strangers", finding.lineages.strangers_exceeding, finding.lineages.strangers),
         densities=densities(scored, finding) if scored else None,

@@ -714,6 +714,8 @@ NOT_MERGED = (
     "different, and they are never merged."
 )
 
+NOT_REVEALED = "The suspect's results are not told here: it has not been examined under the plan, or its code name has not been revealed."
+
 UNRECORDED_LOOKS = (
     "The ledger shows everything that was recorded, in order. It cannot show that nobody looked at an exhibit without recording "
     "it: unrecorded looks cannot be excluded."
@@ -922,17 +924,19 @@ def in_zone(inside: bool, strangers: int, relatives: int) -> str:
     if inside:
         return f"The case stands where no pair of known history stands: {NOT_VALIDATED_HERE}."
     return (
-        f"In the case's own column of the picture stand {plural(relatives, 'related pair')} and "
-        f"{plural(strangers, 'unrelated pair')}."
+        f"In the case's own column stand {plural(relatives, 'pair')} in which the relation holds and "
+        f"{plural(strangers, 'pair')} in which it does not."
     )
 
 
-def scores_from(strangers: int, stranger_lineages: int, relatives: int, relative_lineages: int) -> str:
-    """How many pairs stand behind a picture of scores."""
-    return (
-        f"{plural(relatives, 'related pair')} of {plural(relative_lineages, 'lineage')}, "
-        f"{plural(strangers, 'unrelated pair')} of {plural(stranger_lineages, 'lineage')}."
-    )
+def scores_from(kind: str, pairs: int, lineages: int) -> str:
+    """How many pairs stand behind a picture of scores: 'the relation holds: 103 pairs of 10 lineages'."""
+    told = f"{PAIR_TITLES[kind]}: {plural(pairs, 'pair')}"
+    return f"{told} of {plural(lineages, 'lineage')}" if lineages else told
+
+
+PAIR_TITLES = {"relative": "the relation holds", "stranger": "it does not hold", "neither": "not claimed, not shown"}
+"""Pairs of known history by what is true of them; of a service, the relation is being another one."""
 
 
 def entry_told(entry: Entry) -> str:
