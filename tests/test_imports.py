@@ -39,6 +39,8 @@ ALLOWED: dict[str, set[str]] = {
         "report",
     },
     "exports": {"errors", "evidence", "case"},
+    "canaries": {"errors", "evidence", "statistics", "case"},
+    "training_transcript": {"errors", "evidence", "statistics", "case"},
     "cli": {
         "errors",
         "evidence",
@@ -53,6 +55,8 @@ ALLOWED: dict[str, set[str]] = {
         "case",
         "proceedings",
         "exports",
+        "canaries",
+        "training_transcript",
         "report",
     },
     "": {"errors", "evidence", "investigation", "report"},
