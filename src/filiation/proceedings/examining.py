@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from filiation.case.drawing import examination_seed
-from filiation.case.records import Examined, Plan, Setting
+from filiation.case.records import Drawn, Examined, Plan, Setting
 from filiation.errors import RecordError, UsageError
-from filiation.evidence import Conclusion, Examination, Identity, Outcome, digest
+from filiation.evidence import Absent, Conclusion, Examination, Identity, Observation, Outcome, digest
 from filiation.examiners.catalogue import chosen
 from filiation.examiners.examiner import Examiner
-from filiation.investigation import Look, check_parameters, examined, judge_again, relate, subjects
+from filiation.investigation import check_parameters, examined, judge_again, relate, subjects
 from filiation.proceedings.admission import whole_exhibits
 from filiation.proceedings.exhibits import Exhibits
 from filiation.proceedings.line_up import behind_code_names, examined_under
 from filiation.proceedings.observing import draw_of, planned_examiners, record_observation, recorded
 from filiation.proceedings.plan_file import weights_of
-from filiation.proceedings.sitting import Sitting
+from filiation.proceedings.sitting import CaseAtHand, Sitting
 from filiation.sources.source import Source
 
 
@@ -26,7 +26,7 @@ from filiation.sources.source import Source
 class Bench:
     """What one command examines with: exhibits, opened once, and the identities of those that stand in every examination."""
 
-    sitting: Sitting
+    case: CaseAtHand
     exhibits: Exhibits
     line_up: Mapping[str, str]
     plan: Plan | None
@@ -45,7 +45,7 @@ class Bench:
 
     def identity(self, name: str) -> Identity:
         if name not in self._identities:
-            self._identities[name] = self.source(name).identity(None, self.sitting.progress)
+            self._identities[name] = self.source(name).identity(None, self.case.progress)
         return self._identities[name]
 
     def let_go(self, name: str) -> None:
@@ -71,13 +71,10 @@ def examine(
     for code in drawn.code_names:
         if code in done:
             continue
-        record = _examination(
-            bench,
-            [plan.reference, code, *(control.exhibit for control in plan.controls)],
-            examiners,
-            plan.parameters,
-            examination_seed(drawn.seed),
-            weights_of(plan),
+        names = [plan.reference, code, *(control.exhibit for control in plan.controls)]
+        seen = seen_in(sitting, names, examiners)
+        record = examination_of(
+            bench, names, examiners, seen, plan.parameters, examination_seed(drawn.seed), weights_of(plan)
         )
         found.append(_keep(sitting, code, record, plan=sitting.plan_digest))
         bench.let_go(code)
@@ -111,7 +108,7 @@ def explore(
     names = [reference or _reference(sitting, plan), subject, *_controls(sitting, plan, controls, subject)]
     if len(set(names)) < len(names):
         raise UsageError("an exhibit stands twice in this examination", advice=f"it was to be {', '.join(names)}")
-    seen = sitting.observed()
+    seen = sitting.observed(planned=False)
     for name in names:
         for examiner in examiners:
             if (name, examiner.NAME, examiner.VERSION) not in seen:
@@ -120,30 +117,46 @@ def explore(
                     sitting, examiner, bench.source(name), hidden, plan=sitting.plan_digest, exploratory=True
                 )
     settings = {examiner.NAME: dict((parameters or {}).get(examiner.NAME, {})) for examiner in examiners}
-    record = _examination(bench, names, examiners, settings, seed, None)
+    every = seen_in(sitting, names, examiners, planned=False)
+    record = examination_of(bench, names, examiners, every, settings, seed, None)
     return _keep(sitting, subject, record, plan=sitting.plan_digest, purpose=purpose)
 
 
-def _examination(
+Seen = Mapping[tuple[str, str], Observation | Absent]
+"""What was seen, by exhibit or code name, and examiner."""
+
+
+def seen_in(case: CaseAtHand, names: Sequence[str], examiners: Sequence[Examiner], *, planned: bool = True) -> Seen:
+    """What the ledger says was seen."""
+    entries = case.observed(planned=planned)
+    return {
+        (name, examiner.NAME): recorded(case, entries[name, examiner.NAME, examiner.VERSION])
+        for name in names
+        for examiner in examiners
+    }
+
+
+def examination_of(
     bench: Bench,
     names: Sequence[str],
     examiners: Sequence[Examiner],
+    seen: Seen,
     parameters: Mapping[str, Mapping[str, Setting]],
     seed: int,
     weights: Mapping[str, float] | None,
 ) -> Examination:
-    """`names`: reference, subject, controls."""
-    looks = [_look(bench, names, examiner, parameters.get(examiner.NAME, {}), seed) for examiner in examiners]
+    """Relate, judge and conclude from what was seen. `names`: reference, subject, controls."""
+    sources = [bench.source(name) for name in names]
+    looks = [
+        relate(
+            examiner,
+            subjects(sources, [seen[name, examiner.NAME] for name in names], parameters.get(examiner.NAME, {})),
+            seed,
+            bench.case.progress,
+        )
+        for examiner in examiners
+    ]
     return examined(looks, [bench.identity(name) for name in names], seed=seed, weights=weights)
-
-
-def _look(bench: Bench, names: Sequence[str], examiner: Examiner, settings: Mapping[str, Setting], seed: int) -> Look:
-    """One examiner relates what was recorded."""
-    entries = bench.sitting.observed()
-    seen = [recorded(bench.sitting, entries[name, examiner.NAME, examiner.VERSION]) for name in names]
-    return relate(
-        examiner, subjects([bench.source(name) for name in names], seen, settings), seed, bench.sitting.progress
-    )
 
 
 def _keep(sitting: Sitting, subject: str, record: Examination, *, plan: str, purpose: str = "") -> Examined:
@@ -182,9 +195,6 @@ def judge(examination: Examination, plan: Plan | None) -> tuple[tuple[Outcome, .
     return again.outcomes, again.conclusions
 
 
-Judge = Callable[[Examination, Plan | None], tuple[tuple[Outcome, ...], tuple[Conclusion, ...]]]
-
-
 def _check_observed(sitting: Sitting, plan: Plan, codes: Sequence[str], examiners: Sequence[Examiner]) -> None:
     seen = sitting.observed()
     names = (plan.reference, *codes, *(control.exhibit for control in plan.controls))
@@ -197,8 +207,6 @@ def _check_observed(sitting: Sitting, plan: Plan, codes: Sequence[str], examiner
 
 def _line_up(sitting: Sitting, subject: str, secrets: Path) -> dict[str, str]:
     """Who stands behind the code names where the subject is one of them."""
-    from filiation.case.records import Drawn
-
     for entry in reversed(sitting.folder.entries):
         if isinstance(entry.body, Drawn) and subject in entry.body.code_names:
             return behind_code_names(sitting, entry.body, secrets)

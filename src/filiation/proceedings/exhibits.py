@@ -12,7 +12,7 @@ from pathlib import Path
 from filiation.case.objects import hash_files
 from filiation.case.records import Asked, Manifest, Plan
 from filiation.errors import RecordError, SourceNotFound, UsageError
-from filiation.proceedings.sitting import Sitting
+from filiation.proceedings.sitting import CaseAtHand
 from filiation.sources.joined import JoinedSource
 from filiation.sources.open import TRANSCRIPTS, open_source
 from filiation.sources.packs import PackSource, opened, shipped
@@ -29,17 +29,17 @@ class Exhibits:
     outside the case anew.
     """
 
-    sitting: Sitting
+    case: CaseAtHand
     places: Mapping[str, str] = field(default_factory=dict)
     trust_size: bool = False
     _checked: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        strange = set(self.places) - set(self.sitting.manifests)
+        strange = set(self.places) - set(self.case.manifests)
         if strange:
             raise UsageError(
                 f"--at names {', '.join(sorted(strange))}, which was not admitted",
-                advice=f"the exhibits are {', '.join(self.sitting.manifests)}",
+                advice=f"the exhibits are {', '.join(self.case.manifests)}",
             )
 
     def open(self, exhibit: str, plan: Plan | None = None) -> Source:
@@ -72,14 +72,14 @@ class Exhibits:
     # ----------------------------------------------------------------------------------------------------------- parts
 
     def _parts(self, exhibit: str) -> list[Manifest]:
-        manifests = self.sitting.manifests
+        manifests = self.case.manifests
         found = [each for name, each in manifests.items() if name == exhibit or name.startswith(f"{exhibit}/")]
         found = [each for each in found if each.role != "material"]
         if not found:
             raise UsageError(
                 f"no exhibit called {exhibit} was admitted",
-                exhibit=str(self.sitting.folder.path),
-                advice=self.sitting.do("admit", "LOCATION", "--as", f"'{exhibit}'", "--role", "ROLE"),
+                exhibit=str(self.case.folder.path),
+                advice=self.case.do("admit", "LOCATION", "--as", f"'{exhibit}'", "--role", "ROLE"),
             )
         return found
 
@@ -105,24 +105,24 @@ class Exhibits:
         """Its files as they were, in a folder outside the case; reading them from the case hashes them."""
         folder = self._place_for(manifest)
         for file in manifest.files:
-            (folder / file.name).write_bytes(self.sitting.folder.objects.get(file.sha256 or ""))
+            (folder / file.name).write_bytes(self.case.folder.objects.get(file.sha256 or ""))
         prefix, _, rest = manifest.location.rpartition("./") if "./" in manifest.location else ("", "", "")
         return f"{prefix}{folder}/{rest}" if rest else str(folder)
 
     def _answers(self, manifest: Manifest) -> str:
         """What an endpoint answered, from the transcript that was frozen when it had been asked."""
-        asked = [e.body for e in self.sitting.folder.entries if isinstance(e.body, Asked)]
+        asked = [e.body for e in self.case.folder.entries if isinstance(e.body, Asked)]
         transcript = next((each.transcript for each in asked if each.exhibit == manifest.exhibit), "")
         if not transcript:
             raise UsageError(
-                "this endpoint has not been asked yet", exhibit=manifest.exhibit, advice=self.sitting.do("observe")
+                "this endpoint has not been asked yet", exhibit=manifest.exhibit, advice=self.case.do("observe")
             )
         file = self._place_for(manifest) / "answers.parquet"
-        file.write_bytes(self.sitting.folder.objects.get(transcript))
+        file.write_bytes(self.case.folder.objects.get(transcript))
         return f"{TRANSCRIPTS}{file}"
 
     def _place_for(self, manifest: Manifest) -> Path:
-        folder = self.sitting.scratch / hashlib.sha256(manifest.exhibit.encode()).hexdigest()[:16]
+        folder = self.case.scratch / hashlib.sha256(manifest.exhibit.encode()).hexdigest()[:16]
         folder.mkdir(exist_ok=True)
         return folder
 
@@ -137,7 +137,7 @@ class Exhibits:
             location = str(split_location(location)[0])
         place = Path(location).expanduser()
         if not given and not place.is_absolute():
-            place = self.sitting.folder.path / place
+            place = self.case.folder.path / place
         self._check_bytes(manifest, place)
         return f"{prefix}{place.resolve()}{model}"
 
@@ -153,7 +153,7 @@ class Exhibits:
         sizes = {name: path.stat().st_size for name, path in files.items()}
         altered = [file.name for file in manifest.files if sizes[file.name] != file.size]
         if not altered and not self.trust_size:
-            hashed = hash_files(files.values(), self.sitting.progress)
+            hashed = hash_files(files.values(), self.case.progress)
             altered = [file.name for file in manifest.files if hashed[files[file.name]][0] != file.sha256]
         if altered:
             raise RecordError(

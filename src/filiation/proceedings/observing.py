@@ -15,7 +15,7 @@ from filiation.investigation import observe as observe_one
 from filiation.proceedings.asking import ask_endpoints
 from filiation.proceedings.exhibits import Exhibits, without_names
 from filiation.proceedings.line_up import behind_code_names, check_not_revealed
-from filiation.proceedings.sitting import Sitting
+from filiation.proceedings.sitting import CaseAtHand, Sitting
 from filiation.sources.source import Source
 
 
@@ -89,11 +89,11 @@ def record_observation(
     return entry
 
 
-def recorded(sitting: Sitting, entry: Observed) -> Observation | Absent:
+def recorded(case: CaseAtHand, entry: Observed) -> Observation | Absent:
     """What an entry says was seen."""
     if not entry.observation:
         return Absent(reason=entry.absent)
-    return sitting.folder.get_record(entry.observation, Observation)
+    return case.folder.get_record(entry.observation, Observation)
 
 
 def planned_examiners(plan: Plan) -> tuple[Examiner, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from filiation.case import amendments
+from filiation.case import amendments, comparison
 from filiation.case.reading import CaseRead, ReadCheckpoint, moment, read_case
 from filiation.case.records import (
     Admitted,
@@ -50,6 +50,7 @@ def case_view(
     if case.header is None or not case.entries:
         raise RecordError(case.header_fault or "the ledger has no entries", exhibit=str(case.folder.path))
     entries = case.entries[:up_to]
+    compared = comparison.noted_in(entries)
     sealed = {entry.body.plan for entry in entries if isinstance(entry.body, Sealed)}
     plans = {name: plan for name, plan in case.plans.items() if name in sealed}
     manifests = {e.body.exhibit: case.manifests[e.body.manifest] for e in entries if isinstance(e.body, Admitted)}
@@ -66,6 +67,7 @@ def case_view(
         checkpoints=tuple(_summary(each) for each in case.signed if each.number <= len(entries)),
         answers=_answers(case, entries, plans, manifests, revealed),
         verification=verification,
+        comparison=case.record(compared, comparison.Comparison) if compared else None,
     )
 
 

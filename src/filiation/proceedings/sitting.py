@@ -20,7 +20,6 @@ from filiation.case.records import (
     Entry,
     Manifest,
     Observed,
-    Opened,
     Plan,
     Revealed,
     Sealed,
@@ -51,24 +50,16 @@ class Acting:
     progress: Progress = silent
 
 
-class Sitting:
-    """A case held open for writing: its folder, and what its ledger says so far."""
+class CaseAtHand:
+    """A case that is open, and what its ledger says so far. Raises UsageError where a step before is missing."""
 
-    def __init__(self, folder: CaseFolder, acting: Acting) -> None:
+    def __init__(self, folder: CaseFolder, progress: Progress = silent) -> None:
         self.folder = folder
-        self.acting = acting
-        self.checkpoint: CheckpointPredicate | None = None
+        self.progress = progress
         self._plans: dict[str, Plan] = {}
+        self._manifests: dict[str, Manifest] = {}
+        self._read = 0
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
-
-    def append(self, body: Body) -> Entry:
-        """Write an entry; it is on the disk when this returns. Raises UsageError where its text says what no report may say."""
-        hold_to_wording(entry_texts(body))
-        return self.folder.append(body, actor=self.acting.actor, now=self.acting.clock())
-
-    @property
-    def progress(self) -> Progress:
-        return self.acting.progress
 
     @property
     def scratch(self) -> Path:
@@ -76,20 +67,6 @@ class Sitting:
         if self._scratch is None:
             self._scratch = tempfile.TemporaryDirectory(prefix="filiation-case-")
         return Path(self._scratch.name)
-
-    def sign(self, *, closed: bool = False) -> None:
-        """Write a checkpoint over everything recorded so far."""
-        made = self.folder.checkpoint(
-            self.acting.signer, now=self.acting.clock(), stampers=self._stampers, closed=closed
-        )
-        self.checkpoint = made.predicate
-
-    @cached_property
-    def _stampers(self) -> Sequence[Stamper]:
-        if self.acting.stampers is not None:
-            return self.acting.stampers
-        objects = self.folder.objects
-        return [HttpStamper(each, objects.get(each.certificate)) for each in self.opened.authorities]
 
     def let_go(self) -> None:
         if self._scratch is not None:
@@ -99,13 +76,13 @@ class Sitting:
     # ------------------------------------------------------------------------------------------- what the ledger says
 
     @property
-    def opened(self) -> Opened:
-        return self.folder.opened
-
-    @property
     def manifests(self) -> dict[str, Manifest]:
         """What was admitted, by name, in the order of admission."""
-        return manifests_of(self.folder)
+        for entry in self.folder.entries[self._read :]:
+            if isinstance(entry.body, Admitted):
+                self._manifests[entry.body.exhibit] = self.folder.get_record(entry.body.manifest, Manifest)
+        self._read = len(self.folder.entries)
+        return self._manifests
 
     @property
     def plans(self) -> dict[str, Plan]:
@@ -156,26 +133,47 @@ class Sitting:
             for code, exhibit in entry.body.exhibits.items()
         }
 
-    def observed(self) -> dict[tuple[str, str, str], Observed]:
-        """What was recorded, by exhibit (or code name), examiner and its version."""
-        found: dict[tuple[str, str, str], Observed] = {}
-        for entry in self.folder.entries:
-            if isinstance(entry.body, Observed):
-                found.setdefault((entry.body.exhibit, entry.body.examiner, entry.body.examiner_version), entry.body)
-        return found
+    def observed(self, *, planned: bool = True) -> dict[tuple[str, str, str], Observed]:
+        """What was recorded, by exhibit (or code name), examiner and its version; exploratory looks only where `planned` is False,
+        and then only where there is no planned one."""
+        bodies = [entry.body for entry in self.folder.entries if isinstance(entry.body, Observed)]
+        bodies = [body for body in bodies if not (planned and body.exploratory)]
+        first: dict[tuple[str, str, str], Observed] = {}
+        for body in sorted(bodies, key=lambda body: body.exploratory):
+            first.setdefault((body.exhibit, body.examiner, body.examiner_version), body)
+        return first
 
     def do(self, verb: str, *words: str) -> str:
         """The command that is due, as advice."""
         return " ".join(["filiation case", verb, str(self.folder.path), *words])
 
 
-def manifests_of(folder: CaseFolder) -> dict[str, Manifest]:
-    """The manifests of a case by name, in the order of admission."""
-    return {
-        entry.body.exhibit: folder.get_record(entry.body.manifest, Manifest)
-        for entry in folder.entries
-        if isinstance(entry.body, Admitted)
-    }
+class Sitting(CaseAtHand):
+    """A case held open for writing, by somebody."""
+
+    def __init__(self, folder: CaseFolder, acting: Acting) -> None:
+        super().__init__(folder, acting.progress)
+        self.acting = acting
+        self.checkpoint: CheckpointPredicate | None = None
+
+    def append(self, body: Body) -> Entry:
+        """Write an entry; it is on the disk when this returns. Raises UsageError where its text says what no report may say."""
+        hold_to_wording(entry_texts(body))
+        return self.folder.append(body, actor=self.acting.actor, now=self.acting.clock())
+
+    def sign(self, *, closed: bool = False) -> None:
+        """Write a checkpoint over everything recorded so far."""
+        made = self.folder.checkpoint(
+            self.acting.signer, now=self.acting.clock(), stampers=self._stampers, closed=closed
+        )
+        self.checkpoint = made.predicate
+
+    @cached_property
+    def _stampers(self) -> Sequence[Stamper]:
+        if self.acting.stampers is not None:
+            return self.acting.stampers
+        objects = self.folder.objects
+        return [HttpStamper(each, objects.get(each.certificate)) for each in self.folder.opened.authorities]
 
 
 @contextmanager
@@ -216,7 +214,7 @@ def _check_open(held: Sitting) -> None:
 
 
 def _check_key(held: Sitting) -> None:
-    key = held.opened.key
+    key = held.folder.opened.key
     if key.public != held.acting.signer.key.public:
         raise UsageError(
             f"this case is signed with the key {key.keyid[:16]}..., not with {held.acting.signer.key.keyid[:16]}...",

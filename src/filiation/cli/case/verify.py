@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from filiation.cli import progress
-from filiation.cli.case.acting import Case, Quiet
+from filiation.cli.case.acting import Case, Places, Quiet, TrustSize, pairs
 from filiation.errors import RecordError, SourceNotFound
 from filiation.report.wording import visible
 
@@ -34,6 +34,11 @@ def verify(
             help="A checkpoint that was handed to you earlier; it must still stand in the case.", metavar="FILE"
         ),
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--reacquire", help="Observe the exhibits again, too, within the plan's tolerance.")
+    ] = False,
+    at: Places = None,
+    trust_size: TrustSize = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -43,7 +48,7 @@ def verify(
 
     Example: filiation case verify dispute
     """
-    from filiation.proceedings.verifying import verify_case
+    from filiation.proceedings.verifying import reacquire, verify_case
 
     with progress.shown(quiet) as tell:
         found = verify_case(
@@ -53,6 +58,9 @@ def verify(
             handed_over=[_read(file) for file in checkpoint or ()],
             progress=tell,
         )
+        if again:
+            acquired = reacquire(case, places=pairs(at, "--at"), trust_size=trust_size, progress=tell)
+            found = msgspec.structs.replace(found, checks=(*found.checks, acquired))
     if json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
     elif not quiet:
