@@ -18,9 +18,12 @@ from typing import Any
 
 Node = dict[str, Any]
 
-INLINE = frozenset("a abbr b br code em i mark small span strong sub sup".split())
-VOID = frozenset("br col hr img link meta".split())
+INLINE = frozenset(["a", "abbr", "b", "br", "code", "em", "i", "mark", "small", "span", "strong", "sub", "sup"])
+VOID = frozenset(["br", "col", "hr", "img", "link", "meta"])
 UNSEEN = frozenset(("head", "script", "style", "title"))
+
+LINE_END: Node = {"tag": "br", "class": [], "kids": []}
+"""As a page writes it; a digest in a text always begins a line of its own."""
 
 KEEPS_LINES = frozenset(("answer", "prompt"))
 """Classes whose texts keep their lines, as `pre` does."""
@@ -34,8 +37,8 @@ PIECE = 8
 NARROW = 30
 """Columns of so few characters are as narrow as can be; longer ones share what is left."""
 MANY_COLUMNS = 7
-CRAMPED_WORD = 8
-"""The longest unbroken word in tables of `MANY_COLUMNS` and more."""
+LINE_OF_A_TABLE = 100
+"""Characters that a line of a table of `MANY_COLUMNS` and more holds: its columns share them, and words are broken to fit."""
 
 PRINTED = (
     (0x20, 0x7E), (0xA0, 0xAC), (0xAE, 0x2FF), (0x38E, 0x3A1), (0x3A3, 0x482), (0x48A, 0x4FF), (0x1E00, 0x1F15),
@@ -96,9 +99,13 @@ class _Reader(HTMLParser):
         node: Node = {"tag": tag, "class": given.get("class", "").split(), "kids": []}
         node |= {"id": given["id"]} if "id" in given else {}
         node |= {"span": int(given["colspan"])} if given.get("colspan", "").isdigit() else {}
+        kids = self._open[-1]["kids"]
+        if tag == "span" and "digest" in node["class"] and kids and kids[-1] != LINE_END:
+            self._end_line()
+            kids.append(LINE_END)
         if tag not in INLINE or tag == "br":
             self._end_line()
-        self._open[-1]["kids"].append(node)
+        kids.append(node)
         if tag not in VOID:
             self._open.append(node)
 
@@ -126,7 +133,7 @@ class _Reader(HTMLParser):
             return
         self._after_space = text.endswith(" ")
         for line_number, line in enumerate(text.split("\n")):
-            self._open[-1]["kids"] += [{"tag": "br", "class": [], "kids": []}] if line_number else []
+            self._open[-1]["kids"] += [LINE_END] if line_number else []
             self._open[-1]["kids"] += self._words(line)
 
     def picture(self, svg: str) -> None:
@@ -207,7 +214,7 @@ def _table(node: Node) -> Node:
     rows = [[_cell(cell, row) for cell in _elements(row, "td", "th")] for row in (*head, *body)]
     columns = max((sum(cell["span"] for cell in row) for row in rows), default=1)
     for cell in (cell for row in rows for cell in row if columns >= MANY_COLUMNS):
-        cell["kids"] = _cramped(cell["kids"], CRAMPED_WORD, CRAMPED_WORD // 2)
+        cell["kids"] = _cramped(cell["kids"], max(LINE_OF_A_TABLE // columns, 2), 2)
     return {
         "tag": "table",
         "class": node["class"],
@@ -271,7 +278,8 @@ def picture_style(style: str) -> str:
         elif selector == "@media print":
             variables |= {key: value for inner, own in _BLOCK.findall(body) if inner.strip() == ":root"
                           for key, value in _declared(own).items()}  # fmt: skip
-    rules = (f"{selector}{{{_resolved(body, variables)}}}" for selector, body in blocks if ".picture" in selector)
+    drawn = (block for block in blocks if re.search(r"\.picture(?![\w-])", block[0]))
+    rules = (f"{selector}{{{_resolved(body, variables)}}}" for selector, body in drawn)
     return " ".join([*rules, '.picture text{font-family:"Libertinus Serif"}'])
 
 

@@ -1,0 +1,259 @@
+"""A report of a case on paper: the same contents as the page, the same bytes everywhere, and nothing hostile gets through.
+
+The case is `case_sample`'s, with made-up comparisons in the place of those that need the zoo.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markupsafe import escape
+
+from filiation.case.records import Declarations
+from filiation.case.view import AnswersSideBySide, CaseView
+from filiation.errors import MissingExtra, UsageError
+from filiation.report import case_html, case_pdf
+from filiation.report.page_tree import LACKING, PRINTED, page_tree, printable, told
+from tests.report import case_sample, sample
+
+MADE = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ATTACKS = (
+    '#panic("x")', '#read("/etc/passwd")', "= heading *bold* $x^2$ @label <label>", '#image("x.svg")', "]]] #let x = 1",
+    "\\u{41} // no comment", "`raw`", '"quoted"', sample.HOSTILE, "x" * 3000,
+)  # fmt: skip
+
+
+@cache
+def case(**changes: Any) -> CaseView:
+    names = (case_sample.SUSPECT, *case_sample.POOL[:4])
+    found = {name: sample.examination(name == case_sample.SUSPECT, suspect=name) for name in names}
+    return case_sample.view(found, **changes)
+
+
+@cache
+def page() -> str:
+    return case_html.render(case(), draft=False)
+
+
+@cache
+def paper() -> bytes:
+    return case_pdf.render(case(), draft=False, made=MADE)
+
+
+class Words(HTMLParser):
+    """What a reader of the page sees, outside pictures, without white space."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.seen = ""
+        self.unseen: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if self.unseen or tag in ("head", "svg"):
+            self.unseen += [] if tag in ("meta", "br") else [tag]
+
+    def handle_endtag(self, tag):
+        if self.unseen:
+            self.unseen.pop()
+
+    def handle_data(self, data):
+        if not self.unseen:
+            self.seen += "".join(data.split())
+
+
+def nodes(kids: list) -> list[dict]:
+    """Every element of a tree, tables and lists of facts included."""
+    found = []
+    for kid in kids:
+        if isinstance(kid, dict):
+            rows = [*kid.get("head", []), *kid.get("body", [])] if kid["tag"] == "table" else []
+            inner = [cell for row in rows for cell in row for cell in cell["kids"]] + list(kid.get("caption", []))
+            inner += [one for pair in kid.get("pairs", []) for one in (*pair["term"], *pair["told"])]
+            found += [kid, *nodes(kid.get("kids", []) + inner)]
+    return found
+
+
+def words(kids: list) -> str:
+    """All text of a tree in the order of the page, without white space."""
+    text = ""
+    for kid in kids:
+        if isinstance(kid, str):
+            text += kid
+        elif kid["tag"] == "table":
+            text += words(kid["caption"]) + "".join(
+                words(c["kids"]) for row in (*kid["head"], *kid["body"]) for c in row
+            )
+        elif kid["tag"] == "facts":
+            text += "".join(words(pair["term"]) + words(pair["told"]) for pair in kid["pairs"])
+        else:
+            text += "".join(kid.get("pieces", [])) + words(kid.get("kids", []))
+    return "".join(text.split())
+
+
+# ------------------------------------------------------------------------------------------------------- the same contents
+
+
+@pytest.mark.parametrize("draft", [False, True])
+def test_every_word_of_the_page_goes_on_paper(draft):
+    shown = case_html.render(case(), draft=draft)
+    assert words(page_tree(shown).kids) == printable(Words(shown).seen)[0]
+    assert len(words(page_tree(shown).kids)) > 10_000
+
+
+def test_every_picture_of_the_page_goes_on_paper_in_the_colours_of_print():
+    pictures = [node for node in nodes(page_tree(page()).kids) if node["tag"] == "svg"]
+    assert len(pictures) == page().count("<svg") > 5
+    for picture in pictures:
+        assert picture["told"]
+        assert "var(" not in picture["svg"]
+        assert "#a8480f" in picture["svg"]  # the suspect's colour as print has it
+        assert picture["svg"].startswith('<svg class="picture"')
+
+
+def test_rows_of_tables_fit_their_columns():
+    tables = [node for node in nodes(page_tree(page()).kids) if node["tag"] == "table"]
+    assert len(tables) == page().count("<table")
+    for table in tables:
+        for row in (*table["head"], *table["body"]):
+            assert sum(cell["span"] for cell in row) == len(table["widths"])
+
+
+def test_lines_of_answers_are_kept():
+    prompt = "first line\nsecond line"
+    view = replace(case(), answers=(AnswersSideBySide(prompt=prompt, reference="a\n\nb", suspect="c", shared=()),))
+    tree = page_tree(case_html.render(view, draft=False))
+    shown = next(node for node in nodes(tree.kids) if "prompt" in node.get("class", []))
+    assert [kid if isinstance(kid, str) else kid["tag"] for kid in shown["kids"]] == ["first line", "br", "second line"]
+
+
+# ---------------------------------------------------------------------------------------------------------- the same bytes
+
+
+def test_it_is_an_archival_pdf_of_several_pages():
+    assert paper().startswith(b"%PDF-1.7")
+    assert re.search(rb"pdfaid:part>2<", paper())
+    assert re.search(rb"pdfaid:conformance>B<", paper())
+    assert len(re.findall(rb"/Type ?/Page(?![a-z])", paper())) > 10
+
+
+ELSEWHERE = """
+import hashlib
+from tests.report.test_case_pdf import paper
+print(hashlib.sha256(paper()).hexdigest())
+"""
+
+
+def test_another_process_time_zone_locale_and_folder_give_the_same_bytes(tmp_path):
+    project = Path(__file__).parents[2]
+    there = dict(
+        os.environ, TZ="Pacific/Auckland", LC_ALL="C", PYTHONHASHSEED="7", PYTHONPATH=str(project), HOME=str(tmp_path)
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE], cwd=tmp_path, env=there, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == hashlib.sha256(paper()).hexdigest()
+
+
+def test_only_the_moment_counts_not_the_zone_it_is_told_in():
+    elsewhere = MADE.astimezone(timezone(timedelta(hours=9)))
+    assert case_pdf.render(case(), draft=False, made=elsewhere) == paper()
+    assert case_pdf.render(case(), draft=False, made=MADE + timedelta(days=1)) != paper()
+
+
+# ----------------------------------------------------------------------------------------------------------------- drafts
+
+
+def test_a_draft_is_another_document():
+    assert case_pdf.render(case(), draft=True, made=MADE) != paper()
+
+
+def test_no_report_while_a_required_declaration_is_blank():
+    blank = replace(case(), declarations=Declarations())
+    with pytest.raises(UsageError, match="blank"):
+        case_pdf.render(blank, draft=False, made=MADE)
+    assert case_pdf.render(blank, draft=True, made=MADE).startswith(b"%PDF")
+
+
+# ----------------------------------------------------------------------------------------------------------------- hostile
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_hostile_names_are_text(attack):
+    names = {case_sample.SUSPECT: attack, "base-c": attack + "2"}
+    shown = case_html.render(case_sample.view(found(), names=names), draft=True)
+    assert words(page_tree(shown).kids) == printable(Words(shown).seen)[0]
+    assert case_pdf.pdf(shown, case="c0" * 16, head="ab" * 32, draft=True, made=MADE).startswith(b"%PDF")
+
+
+def found():
+    return {
+        name: sample.examination(name == case_sample.SUSPECT, suspect=name)
+        for name in (case_sample.SUSPECT, *case_sample.POOL[:4])
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=200), st.text(st.characters(max_codepoint=0x2FFF), max_size=200))
+def test_any_text_can_be_laid_out(anything, nearer):
+    """Some characters make the layouter stop, and an archival PDF may hold no character without a glyph."""
+    shown = f"<title>{escape(nearer)}</title><main><h2>{escape(anything)}</h2><p>{escape(nearer)}</p><pre>{escape(anything)}</pre></main>"
+    assert case_pdf.pdf(shown, case="c0" * 16, head="ab" * 32, draft=False, made=MADE).startswith(b"%PDF")
+
+
+def test_every_character_that_is_let_through_has_a_glyph():
+    every = "".join(chr(code) for low, high in PRINTED for code in range(low, high + 1))
+    shown = "".join(f"<p>{escape(' '.join(every[at : at + 60]))}</p><pre>{escape(every[at : at + 60])}</pre>" for at in range(0, len(every), 60))  # fmt: skip  # noqa: E501
+    assert case_pdf.pdf(shown, case="c0" * 16, head="ab" * 32, draft=False, made=MADE).startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("text", ["中文", "שלום", "\u202eabc", "soft\u00adhyphen", "a\u0300\u0316", "🙂"])
+def test_what_the_fonts_lack_is_a_box_and_is_said(text):
+    tree = page_tree(f"<p>{text}</p>")
+    assert tree.lacking
+    assert LACKING in told(tree.kids[0])
+    assert not page_tree("<p>naïve Ελλάδα Привет 10−6 ‘x’</p>").lacking
+
+
+def test_letters_with_marks_are_composed_first():
+    assert printable("e\u0301") == ("é", False)
+
+
+def test_nothing_of_a_case_is_markup(monkeypatch):
+    """What typst reads besides the layout is one JSON text."""
+    given: dict[str, Any] = {}
+    import typst
+
+    compiled = typst.compile
+
+    def watched(source, **options):
+        given.update(options, source=source)
+        return compiled(source, **options)
+
+    monkeypatch.setattr(typst, "compile", watched)
+    case_pdf.render(case(), draft=False, made=MADE)
+    assert list(given["sys_inputs"]) == ["report"]
+    assert json.loads(given["sys_inputs"]["report"])["title"] == page_tree(page()).title
+    assert case().header.title.encode() not in given["source"]
+    assert given["ignore_system_fonts"] is True
+
+
+def test_without_typst_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "typst", None)
+    with pytest.raises(MissingExtra, match="typst") as refused:
+        case_pdf.render(case(), draft=False, made=MADE)
+    assert "pip install" in refused.value.advice
