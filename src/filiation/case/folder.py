@@ -284,6 +284,12 @@ class CaseFolder:
         """Write `reports/NAME` and return its SHA-256. A report that an entry names already is never replaced by another."""
         with self._turn:
             self._file()
+            if self.closed:
+                raise UsageError(
+                    "the case is closed: no entry could name a report any more",
+                    exhibit=str(self.path),
+                    advice="write the report to a file outside the case",
+                )
             digest = hashlib.sha256(data).hexdigest()
             _plain(name, "the name of a report", self.path)
             bound = {found for entry in self._entries for found in _report_digests(entry, name)}
@@ -466,8 +472,8 @@ def _header_bytes(header: Header) -> bytes:
 
 def _read_case(path: Path) -> tuple[Header, tuple[Entry, ...], bytes]:
     header = _read_header(path / HEADER)
+    signed = max(_checkpoints(path), default=0)  # before the ledger: a writer may be signing what was not there yet
     entries, rest = ledger.parse(read_file(path / LEDGER), header)
-    signed = max(_checkpoints(path), default=0)
     if signed > len(entries):
         raise RecordError(
             f"the ledger has {len(entries)} whole entries, but checkpoint {signed} signs entry {signed}",

@@ -33,7 +33,7 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 
 # Where msgspec's sorted JSON may differ from RFC 8785: numbers that are written with '.0', an exponent or 16 digits and more, and
 # keys sorted by UTF-8 instead of UTF-16, which differ from U+E000 on only. Text without any of these has the same bytes under both.
-_MAY_DIFFER = re.compile(rb"[\xee-\xff]|[:,\[]-?(?:\d{16}|\d+\.0[,}\]]|[\d.]+[eE])")
+_MAY_DIFFER = re.compile(rb"[\xee-\xff]|(?:\A|[:,\[])-?(?:\d{16}|\d+\.0(?:[,}\]]|\Z)|[\d.]+[eE])")
 
 
 _WITH_NUMBERS = (Opened, Asked, Recovered)

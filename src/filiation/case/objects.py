@@ -258,7 +258,7 @@ class _Exhibit:
         """The bytes, in a buffer that is used again for each chunk. Raises MalformedSource where the file changed."""
         before = os.fstat(self._file.fileno())
         buffer, read = memoryview(bytearray(max(1, min(CHUNK, before.st_size + 1)))), 0
-        while count := self._next(buffer):
+        while read <= before.st_size and (count := self._next(buffer)):  # a file that grows is not followed for ever
             read += count
             yield buffer[:count]
             self.progress(self.path.name, min(1.0, read / before.st_size) if before.st_size else 1.0)
