@@ -151,6 +151,19 @@ def test_it_is_an_archival_pdf_of_several_pages():
     assert len(re.findall(rb"/Type ?/Page(?![a-z])", paper())) > 10
 
 
+def test_a_pdf_tells_which_layouter_made_it():
+    """Another version lays out otherwise: whoever makes a report again has to know."""
+    assert case_pdf.laid_out_by(paper()) == case_pdf.layouter()
+    assert case_pdf.layouter().startswith("Typst ")
+    assert case_pdf.laid_out_by(b"%PDF-1.7") == ""
+
+
+def test_pages_can_be_looked_at():
+    drawn = case_pdf.pictures_of_pages(page(), case="c0" * 16, head="ab" * 32, draft=False, made=MADE, ppi=20)
+    assert len(drawn) == len(re.findall(rb"/Type ?/Page(?![a-z])", paper()))
+    assert all(picture.startswith(b"\x89PNG") for picture in drawn)
+
+
 ELSEWHERE = """
 import hashlib
 from tests.report.test_case_pdf import paper

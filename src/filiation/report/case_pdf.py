@@ -6,7 +6,9 @@ fonts, no font of the system and no package of the network is used, and the only
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from functools import cache
 from importlib import resources
 from typing import Any, cast
 
@@ -41,6 +43,18 @@ def pictures_of_pages(
     """The pages as PNG, to be looked at."""
     drawn = _laid_out(_told(page, case, head, draft), made=made, format="png", ppi=ppi)
     return [drawn] if isinstance(drawn, bytes) else cast(list[bytes], drawn)
+
+
+def laid_out_by(paper: bytes) -> str:
+    """The program and version that a PDF says it was made by, such as 'Typst 0.15.1'; empty where it says none."""
+    named = re.search(rb"<xmp:CreatorTool>([^<]{1,80})</xmp:CreatorTool>", paper)
+    return named[1].decode("utf-8", "replace") if named else ""
+
+
+@cache
+def layouter() -> str:
+    """The same of the typst that is installed here. Only this version gives the bytes of `laid_out_by`'s again."""
+    return laid_out_by(_typst().compile(b"", ignore_system_fonts=True, timestamp=0, pdf_standards=STANDARD))
 
 
 def _told(page: str, case: str, head: str, draft: bool) -> str:

@@ -8,16 +8,17 @@ from typing import Annotated
 import msgspec
 import typer
 
+from filiation.cli.case.acting import Case, Quiet
 from filiation.report.wording import plural, size, visible
 
 
 def export(
-    case: Annotated[Path, typer.Argument(metavar="CASE", help="The folder of the case.")],
+    case: Case,
     to: Annotated[
         Path, typer.Option("--to", metavar="FOLDER", help="The bag to write: a folder that is new or empty.")
     ],
     json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a case as a BagIt bag, with RO-Crate metadata and a CycloneDX bill of its models.
 
