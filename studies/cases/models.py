@@ -12,6 +12,7 @@ That a control read the same public text is the point: where text alone makes mo
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,6 +68,18 @@ def zoo(say: Callable[[str], None]) -> Zoo:
         made = build(SIZE, only=(member,), device="cpu")
     assert made is not None
     return Zoo(made.root, made.tree, MEMBERS)
+
+
+EXHIBITED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+"""What a model's folder shows; the zoo's own lineage.json, which tells the truth, stays out."""
+
+
+def exhibit(folder: Path, target: Path) -> Path:
+    """A copy of a model's folder as one party hands it over."""
+    target.mkdir(parents=True)
+    for name in EXHIBITED:
+        shutil.copyfile(folder / name, target / name)
+    return target
 
 
 def norm_vector(folder: Path) -> np.ndarray:

@@ -1,0 +1,148 @@
+"""One example case from the first step to the last, each step a command as a person would type it.
+
+key, open               under a practice time-stamping authority on this machine (`openssl ts`)
+admit                   models by digest only; recorded answers and the accuser's letter with their bytes
+plan                    sealed, signed and stamped before anybody looks
+draw                    foils and code names
+observe, examine        suspect and foils alike, under code names
+reveal, report          who was who; the report with the declarations of an invented expert
+close, verify
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filiation.cli.case import app
+from studies.cases import plans
+from studies.cases.models import CONTROL_FOLDERS, POOL, REFERENCE, exhibit, norm_cosine, norm_vector
+from studies.cases.recordings import record
+from studies.time_stamping import LocalAuthority
+from studies.zoo import Zoo
+
+ACTOR = "example"
+AUTHORITY = "practice"
+
+
+@dataclass(frozen=True)
+class Accusation:
+    """One example: the folder's name, the zoo's member that is accused, and a neutral title."""
+
+    name: str
+    suspect: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Casework:
+    """A case that is being made in `place`, where its exhibits and its key lie beside it."""
+
+    accusation: Accusation
+    zoo: Zoo
+    place: Path
+    say: Callable[[str], None]
+
+    @property
+    def case(self) -> Path:
+        return self.place / self.accusation.name
+
+    def made(self, now: datetime) -> Path:
+        """Take the case through all its steps; returns its folder."""
+        self._gather(now)
+        authority = LocalAuthority.made(self.place / "authority", name=AUTHORITY)
+        certificate = self.place / "authority.pem"
+        certificate.write_bytes(authority.certificate)
+        with authority.serving() as address:
+            self._do("key", self._beside("key"))
+            self._signed(
+                "open",
+                *("--title", self.accusation.title, "--party", "claimant"),
+                *("--authority", f"{AUTHORITY}={address}", "--authority-certificate", f"{AUTHORITY}={certificate}"),
+            )
+            self._admit_all()
+            self._signed("plan", self._beside("plan.toml"))
+            for verb in ("draw", "observe", "examine", "reveal"):
+                self._signed(verb)
+            self._signed("report", "--declarations", self._beside("declarations.toml"))
+            self._signed("close")
+        self._do("verify", self.case, "--authority-certificate", certificate)
+        return self.case
+
+    # ------------------------------------------------------------------------------------------------------- exhibits
+
+    def _gather(self, now: datetime) -> None:
+        """Lay out what the parties hand over, the plan and the declarations."""
+        zoo, suspect = self.zoo, self.accusation.suspect
+        models = {"reference": REFERENCE, "suspect": suspect} | {name: name for name in (*POOL, *CONTROL_FOLDERS)}
+        for name, member in models.items():
+            exhibit(zoo[member], self._model(name))
+        record(zoo, suspect, self.place / "answers", self.say)
+        letter = plans.LETTER.format(
+            cosine=norm_cosine(zoo[REFERENCE], zoo[suspect]), dimensions=norm_vector(zoo[REFERENCE]).size
+        )
+        self._beside("letter.txt").write_text(letter)
+        self._beside("plan.toml").write_text(plans.plan(self.accusation.name, number_of_parameters(zoo[REFERENCE])))
+        self._beside("declarations.toml").write_text(plans.DECLARATIONS.format(date=f"{now:%Y-%m-%d}"))
+
+    def _admit_all(self) -> None:
+        self._admit_model("reference", "reference", "handed over by the accuser", "reference.parquet")
+        for name in POOL:
+            self._admit_model(name, "candidate", "trained for the line-up", "pool.parquet")
+        for name in CONTROL_FOLDERS:
+            self._admit_model(name, "control", "trained for the line-up", "controls-with-files.parquet")
+        self._admit(f"transcripts:{self._answers('controls.parquet')}", "control", "recorded for the line-up")
+        self._admit_model("suspect", "suspect", "handed over by the accused", "suspect.parquet")
+        self._admit(str(self._beside("letter.txt")), "material", "sent by the accuser", name="letter")
+
+    def _admit_model(self, name: str, role: str, origin: str, answers: str) -> None:
+        """A model by the digests of its files, and its answers with their bytes."""
+        alike = ("--attribute", f"tokenizer={plans.TOKENIZER}", "--attribute", f"release={plans.RELEASE}")
+        lineage = () if role in ("reference", "suspect") else ("--lineage", name)
+        by_digest = ("--inside-limit", "0")
+        self._admit(str(self._model(name)), role, origin, *alike, *lineage, *by_digest, name=name)
+        spoken = f"transcripts:{self._answers(answers)}#{name}"
+        self._admit(spoken, role, "recorded by the examiner", *lineage, name=f"{name}/answers")
+
+    def _admit(self, location: str, role: str, origin: str, *more: str, name: str = "") -> None:
+        called = ("--as", name) if name else ()
+        self._signed("admit", location, "--role", role, *called, "--origin", origin, *more)
+
+    def _beside(self, name: str) -> Path:
+        return self.place / name
+
+    def _model(self, name: str) -> Path:
+        return self.place / "models" / name
+
+    def _answers(self, name: str) -> Path:
+        return self.place / "answers" / name
+
+    # ------------------------------------------------------------------------------------------------------- commands
+
+    def _signed(self, verb: str, *arguments: str | Path) -> None:
+        self._do(verb, self.case, *arguments, "--key", self._beside("key"), "--actor", ACTOR)
+
+    def _do(self, verb: str, *arguments: str | Path) -> None:
+        """One command, printed as it would be typed in `place`."""
+        given = [verb, *map(str, arguments)]
+        self.say(f"$ filiation case {self._typed(given)}")
+        app(args=given, prog_name="filiation case", standalone_mode=False)
+
+    def _typed(self, given: Sequence[str]) -> str:
+        return shlex.join(each.replace(f"{self.place}/", "") for each in given)
+
+
+def number_of_parameters(folder: Path) -> int:
+    """How many numbers a model's tensors hold."""
+    from studies.zoo.folders import read_folder
+
+    weights, _ = read_folder(folder)
+    return sum(array.size for array in weights.values())
+
+
+def now() -> datetime:
+    """The machine's clock; nothing else in this package looks at it."""
+    return datetime.now(UTC)
