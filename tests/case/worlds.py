@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,6 @@ from filiation.case.records import (
     Asked,
     Body,
     Closed,
-    CounterTo,
     Declarations,
     Drawn,
     Entry,
@@ -231,8 +230,6 @@ class World:
     authority: LocalAuthority
     started: datetime
     sources: dict[str, Path]
-    copies: int = 0
-    pem: bytes = field(default=b"")
 
     def copy(self, target: Path, original: Path | None = None) -> Path:
         shutil.copytree(original or self.folder, target, copy_function=os.link)
@@ -244,21 +241,22 @@ class World:
         change: Change = lambda _number, body, _case: (body,),
         *,
         signer: Signer | None = None,
-        authority: LocalAuthority | None = None,
+        authorities: tuple[LocalAuthority, ...] = (),
         started: datetime | None = None,
         signed_after: Callable[[Entry], bool] | None = None,
+        objects: Sequence[bytes] = (),
     ) -> Path:
-        """The case written anew through the real functions, every digest chained and every checkpoint signed and stamped."""
-        signer, authority = signer or self.signer, authority or self.authority
+        """The case written anew through the real functions, every digest chained, every checkpoint signed; stamped if asked."""
+        signer = signer or self.signer
         with CaseFolder.open(self.folder) as old:
             entries, signed = old.entries, set(old.checkpoints())
             opening = change(1, entries[0].body, old)[0]
             assert isinstance(opening, Opened)
-            stored = [old.objects.get(sha256) for sha256 in old.objects.digests()]
+            stored = [*objects, *(old.objects.get(sha256) for sha256 in old.objects.digests())]
             clock = Clock(started or self.started)
             new = CaseFolder.create(target, old.header, opening, actor="an examiner", now=clock(), objects=stored)
         with new:
-            writer = Writer(new, signer, (authority,), clock)
+            writer = Writer(new, signer, authorities, clock)
             if 1 in signed:
                 writer.signs()
             for entry in entries[1:]:
@@ -268,8 +266,12 @@ class World:
                         for name in body.files:
                             if not (target / "reports" / name).exists():
                                 shutil.copy(self.folder / "reports" / name, target / "reports" / name)
-                    written = writer.says(body)
-                if entry.sequence in signed and (signed_after is None or signed_after(written)):
+                    writer.says(body)
+                if (
+                    entry.sequence in signed
+                    and new.unsigned_entries()
+                    and (signed_after is None or signed_after(new.entries[-1]))
+                ):
                     writer.signs()
         _forget_unnamed(target)
         return target
@@ -296,7 +298,7 @@ def built(place: Path) -> World:
     authority = LocalAuthority.made(place / "authority")
     started = datetime.now(UTC).replace(microsecond=0)
     world = World(place, place / "case", new_signer(), authority, started, sources)
-    _write(world)
+    write_case(world, world.folder)
     return world
 
 
@@ -312,11 +314,12 @@ def opening(world: World, **changes: Any) -> Opened:
     return Opened(**{**fields, **changes})
 
 
-def _write(world: World) -> None:
-    beacon, pem, announced = own_pulse(world.started + timedelta(seconds=60))
+def write_case(world: World, path: Path, *, until: str = "close", pulse_after: int = 60) -> None:
+    """Every verb in turn, up to `until`. `pulse_after`: when the beacon speaks, in seconds after the case was opened."""
+    beacon, pem, announced = own_pulse(world.started + timedelta(seconds=pulse_after))
     clock = Clock(world.started)
     stored = (world.authority.certificate, pem)
-    folder = CaseFolder.create(world.folder, HEADER, opening(world), actor="an examiner", now=clock(), objects=stored)
+    folder = CaseFolder.create(path, HEADER, opening(world), actor="an examiner", now=clock(), objects=stored)
     with folder:
         writer = Writer(folder, world.signer, (world.authority,), clock)
         for name in EXHIBITS:
@@ -329,6 +332,8 @@ def _write(world: World) -> None:
         writer.signs()
         drawn = _draw(writer, plan, beacon)
         writer.signs()
+        if until == "draw":
+            return
         _look(writer, world, plan, drawn)
         _answers(writer)
         writer.signs()
@@ -520,6 +525,3 @@ def report_again(entry: Entry) -> dict[str, bytes]:
     """What `_report` writes, rendered from the entry."""
     assert isinstance(entry.body, Reported)
     return {"report.html": f"<p>This report tells of the ledger up to {entry.body.head}.</p>\n".encode()}
-
-
-__all__ = ["CounterTo", "World", "built", "failed", "judge", "opening", "replace", "report_again", "verified"]

@@ -23,6 +23,9 @@ def custody(case: CaseRead, judged: Sequence[Judged], tally: Tally) -> None:
         if isinstance(entry.body, Observed | Examined):
             _known(case, before, entry.body, where, tally)
             _blind(case, before, entry.body, where, tally)
+        if isinstance(entry.body, Asked):
+            what = f"{entry.body.exhibit} had not been admitted"
+            tally.hold(_is_admitted(before, entry.body.exhibit), where, what, "nobody can say who was asked")
         if isinstance(entry.body, Drawn):
             _line_up_admitted(case, before, entry.body, where, tally)
         if isinstance(entry.body, Revealed):

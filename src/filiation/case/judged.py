@@ -136,6 +136,8 @@ def _differs(examination: Examination, plan: Plan | None, outcomes: bytes, concl
         return f"it cannot be judged again: {error.message}"
     except Exception as error:  # an altered record may break an examiner anywhere
         return f"it cannot be judged again: {type(error).__name__}: {error}"
+    if (again_outcomes, again_conclusions) == (examination.outcomes, examination.conclusions):
+        return ""  # equal records have one canonical form, and the recorded bytes are that of theirs
     if canonical(again_outcomes) != outcomes:
         changed = [
             f"{old.id} is recorded as {_short(old)}, judged again it is {_short(new)}"
