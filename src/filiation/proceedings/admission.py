@@ -26,7 +26,7 @@ from filiation.sources.transcripts import models_of, split_location
 INSIDE_LIMIT = 64_000_000
 """Bytes up to which an exhibit is copied into the case."""
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._()+@-]{0,79}(/[A-Za-z0-9][A-Za-z0-9 ._-]{0,39})?")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,._()+@-]{0,79}(/[A-Za-z0-9][A-Za-z0-9 ._-]{0,39})?")
 """Names of exhibits; 'NAME/PART' is a further part of the exhibit NAME."""
 
 
@@ -105,7 +105,7 @@ def usual_name(location: str) -> str:
         name = location.rpartition("#")[2]
     else:
         name = Path(location).expanduser().resolve().name if not _is_hub(location) else location.partition("@")[0]
-    return re.sub(r"[^A-Za-z0-9 ._()+@-]+", "-", name).strip(" .-_")[:80]
+    return re.sub(r"[^A-Za-z0-9 ,._()+@-]+", "-", name).strip(" .-_")[:80]
 
 
 def _check_name(sitting: Sitting, exhibit: str, role: Role) -> None:
@@ -113,7 +113,7 @@ def _check_name(sitting: Sitting, exhibit: str, role: Role) -> None:
     if not NAME.fullmatch(exhibit):
         raise UsageError(
             f"an exhibit cannot be called {exhibit[:80]!r}",
-            advice="give --as NAME of letters, digits, spaces and ._()+@-",
+            advice="give --as NAME of letters, digits, spaces and ,._()+@-",
         )
     if exhibit in taken:
         raise UsageError(

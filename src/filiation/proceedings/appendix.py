@@ -53,8 +53,7 @@ def transcript_in(parts: Sequence[Manifest], asked: Mapping[str, str], read: Map
         )
         if not sha256 or sha256 not in read:
             continue
-        frame = pl.read_parquet(io.BytesIO(read[sha256]), columns=list(SCHEMA))
-        if part.model:
-            frame = frame.filter(pl.col("model") == part.model)
+        rows = pl.scan_parquet(io.BytesIO(read[sha256])).select(*SCHEMA)
+        frame = (rows.filter(pl.col("model") == part.model) if part.model else rows).collect()
         return Transcript(frame) if frame.height else None
     return None

@@ -124,7 +124,7 @@ def unknown(what: str, names: Iterable[str], known: Iterable[str], *, exhibit: s
     names, known = sorted(names), list(known)
     near = [close for name in names for close in difflib.get_close_matches(name, known, n=1)]
     meant = f"did you mean {', '.join(near)}? " if near else ""
-    return UsageError(f"{what} {', '.join(names)}", exhibit=exhibit, advice=f"{meant}There are {', '.join(known)}")
+    return UsageError(f"{what} {', '.join(names)}", exhibit=exhibit, advice=f"{meant}Known are {', '.join(known)}")
 
 
 # --------------------------------------------------------------------------------------------------------- filled in

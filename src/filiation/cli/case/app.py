@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+
 import typer
 
 from filiation.cli.case import (
@@ -43,3 +46,6 @@ app.command("verify")(verify.verify)
 app.command("note")(note.note)
 app.command("close")(close.close)
 app.command("status")(status.status)
+for later in ("challenge", "export"):
+    if importlib.util.find_spec(f"filiation.cli.case.{later}"):
+        app.command(later)(getattr(importlib.import_module(f"filiation.cli.case.{later}"), later))
