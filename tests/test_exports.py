@@ -14,14 +14,17 @@ from urllib.parse import unquote
 import bagit
 import msgspec
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from filiation.case.folder import CaseFolder
 from filiation.case.records import (
     Admitted,
     Announcement,
     Closed,
+    CounterTo,
     Declarations,
     Examined,
     Header,
@@ -36,10 +39,12 @@ from filiation.case.records import (
 )
 from filiation.case.signing import new_signer
 from filiation.case.view import CaseView, CheckpointSummary, ExaminedModel
+from filiation.cli.case.export import export
 from filiation.errors import RecordError, UnsafeSource, UsageError
 from filiation.evidence import FileRecord, Finding, digest
 from filiation.exports import bag, cyclonedx, ro_crate
 from filiation.exports.bag import write_bag
+from filiation.proceedings.verifying import verify_case
 from tests.report import sample
 
 HEADER = Header(case="0123456789abcdef0123456789abcdef", title="A v. B")
@@ -50,12 +55,22 @@ WEIGHTS = b"not really weights"
 class Case:
     """A case on disk, made through the ledger itself, and the view that was read from it."""
 
-    def __init__(self, path: Path, *, suspect: str = "nimbus", title: str = "A v. B", revealed: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        suspect: str = "nimbus",
+        title: str = "A v. B",
+        revealed: bool = True,
+        counter_to: CounterTo | None = None,
+    ) -> None:
         self.path = path
         self.clock = START
         signer = new_signer()
         header = msgspec.structs.replace(HEADER, title=title)
-        opened = Opened(case=header.case, title=title, party="claimant", key=signer.key, software="filiation 0.3.0")
+        opened = Opened(
+            case=header.case, title=title, party="claimant", key=signer.key, software="filiation 0.3.0", counter_to=counter_to
+        )  # fmt: skip
         record = sample.examination(suspect=suspect)
         with CaseFolder.create(path, header, opened, actor="expert A", now=START) as folder:
             self.folder = folder
@@ -336,6 +351,16 @@ def test_an_exhibit_inside_has_its_files_and_one_outside_says_that_it_has_none(w
     assert outside["identifier"] == [f"sha256:{digest('nimbus')} model.safetensors"]
 
 
+def test_a_counter_case_names_the_case_that_it_answers(tmp_path, case):
+    other = CounterTo(case="fe" * 16, head="ab" * 32, sequence=12, keyid="cd" * 32)
+    view = Case(tmp_path / "answer", counter_to=other).view
+    write_bag(tmp_path / "answer", tmp_path / "bag", view)
+    graph = graph_of(tmp_path / "bag")
+    named = graph[references(graph["./"]["isBasedOn"])[0]]
+    assert named["identifier"] == other.head
+    assert other.case in named["@id"]
+
+
 # ------------------------------------------------------------------------------------------------------------ CycloneDX
 
 
@@ -432,6 +457,26 @@ def test_a_closed_case_says_so(tmp_path, case):
     closed = replace(case.view, entries=(*case.view.entries, msgspec.structs.replace(last, body=Closed())))
     assert b"Case-State: closed\n" in bag.bag_info(closed, ())
     assert b"Case-State: open\n" in bag.bag_info(case.view, ())
+
+
+def test_verification_says_the_same_of_the_case_in_the_bag(case, written):
+    """Whatever it says: the case of these tests is no whole one, and its failures are the same ones in the bag."""
+    before, after = verify_case(case.path), verify_case(written / "data/case")
+    assert (before.state, before.head, before.keyid) == (after.state, after.head, after.keyid)
+    assert [len(check.failures) for check in before.checks] == [len(check.failures) for check in after.checks]
+    assert not before.checks[1].failures
+
+
+def test_the_command_line_writes_the_bag_and_says_what_is_not_in_it(case, tmp_path):
+    application = typer.Typer()
+    application.command()(export)
+    told = CliRunner().invoke(application, [str(case.path), "--to", str(tmp_path / "bag"), "--json"])
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout)["head"] == case.view.head
+    assert len(json.loads(told.stdout)["not_carried"]) == 3
+    bagit.Bag(str(tmp_path / "bag")).validate()
+    again = CliRunner().invoke(application, [str(case.path), "--to", str(tmp_path / "bag")])
+    assert isinstance(again.exception, UsageError)
 
 
 def test_hostile_names_cannot_leave_the_crate(tmp_path):

@@ -164,7 +164,9 @@ def _examined(model: ExaminedModel) -> Iterator[Property]:
     stem = f"{FOUND}:entry-{model.entry}"
     record = model.examination
     findings = sum(isinstance(outcome, Finding) for outcome in record.outcomes)
-    yield _property(stem, f"{findings} findings, {len(record.outcomes) - findings} tests without one")
+    without = len(record.outcomes) - findings
+    yield _property(stem, f"{findings} tests completed, whether their p is small or large; {without} without a finding")
+    yield _property(f"{stem}:reference", record.reference.name)
     yield _property(f"{stem}:meaning", NOT_THE_POSTERIOR)
     yield _property(f"{stem}:planned", "no: exploratory" if model.exploratory else "yes")
     if not findings:

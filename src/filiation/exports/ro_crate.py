@@ -83,6 +83,7 @@ def metadata(view: CaseView, files: Sequence[Payload]) -> bytes:
         _case_folder(view, files),
         _pedigree(),
         _unstated_terms(),
+        *_answered(view),
         *_files(view, files),
         *(_exhibit(manifest, {file.path for file in files}) for manifest in view.manifests.values()),
         *_agents(view.entries),
@@ -114,7 +115,7 @@ def _descriptor() -> Entity:
 
 
 def _root(view: CaseView) -> Entity:
-    return {
+    root = {
         "@id": "./",
         "@type": "Dataset",
         "name": view.header.title,
@@ -128,7 +129,25 @@ def _root(view: CaseView) -> Entity:
         "hasPart": [_to("case/"), _to("pedigree.cdx.json")],
         "mentions": [_to(_action_identifier(entry)) for entry in view.entries],
         "about": [_to(_identifier("exhibit", name)) for name in view.manifests],
+        "isBasedOn": [_to(other["@id"]) for other in _answered(view)],
     }
+    return {key: value for key, value in root.items() if value}
+
+
+def _answered(view: CaseView) -> list[Entity]:
+    """The case that a counter-case answers."""
+    opened = view.entries[0].body
+    if not (isinstance(opened, Opened) and opened.counter_to):
+        return []
+    other = opened.counter_to
+    return [
+        {
+            "@id": f"urn:filiation:case:{other.case}",
+            "@type": "CreativeWork",
+            "name": f"Case {other.case}, as it stood at entry {other.sequence}",
+            "identifier": other.head,
+        }
+    ]
 
 
 def _unstated_terms() -> Entity:
