@@ -19,7 +19,16 @@ from pathlib import Path
 
 from filiation.cli.case import app
 from studies.cases import plans
-from studies.cases.models import CONTROL_FOLDERS, POOL, REFERENCE, exhibit, norm_cosine, norm_vector
+from studies.cases.models import (
+    CONTROL_FOLDERS,
+    POOL,
+    REFERENCE,
+    exhibit,
+    norm_cosine,
+    norm_vector,
+    number_of_parameters,
+)
+from studies.cases.plans import OURS, THEIRS
 from studies.cases.recordings import record
 from studies.time_stamping import LocalAuthority
 from studies.zoo import Zoo
@@ -30,11 +39,12 @@ AUTHORITY = "practice"
 
 @dataclass(frozen=True)
 class Accusation:
-    """One example: the folder's name, the zoo's member that is accused, and a neutral title."""
+    """One example: the folder's name, the zoo's member that is accused, a neutral title, and whether the accused answers."""
 
     name: str
     suspect: str
     title: str
+    answered: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,52 +60,74 @@ class Casework:
     def case(self) -> Path:
         return self.place / self.accusation.name
 
-    def made(self, now: datetime) -> Path:
-        """Take the case through all its steps; returns its folder."""
+    @property
+    def answer(self) -> Path:
+        return self.place / f"{self.accusation.name}-answered"
+
+    def made(self, now: datetime) -> tuple[Path, ...]:
+        """Take the case through all its steps; returns its folder, and that of the answer where there is one."""
         self._gather(now)
         authority = LocalAuthority.made(self.place / "authority", name=AUTHORITY)
-        certificate = self.place / "authority.pem"
-        certificate.write_bytes(authority.certificate)
+        self._beside("authority.pem").write_bytes(authority.certificate)
         with authority.serving() as address:
-            self._do("key", self._beside("key"))
-            self._signed(
-                "open",
-                *("--title", self.accusation.title, "--party", "claimant"),
-                *("--authority", f"{AUTHORITY}={address}", "--authority-certificate", f"{AUTHORITY}={certificate}"),
-            )
-            self._admit_all()
-            self._signed("plan", self._beside("plan.toml"))
-            for verb in ("draw", "observe", "examine", "reveal"):
-                self._signed(verb)
-            self._signed("report", "--declarations", self._beside("declarations.toml"))
-            self._signed("close")
-        self._do("verify", self.case, "--authority-certificate", certificate)
-        return self.case
+            stamped = ("--authority", f"{AUTHORITY}={address}")
+            stamped += ("--authority-certificate", f"{AUTHORITY}={self._beside('authority.pem')}")
+            self._accuse(stamped)
+            if self.accusation.answered:
+                self._answer(stamped)
+        return (self.case, self.answer) if self.accusation.answered else (self.case,)
+
+    def _accuse(self, stamped: Sequence[str]) -> None:
+        self._do("key", self._beside("key"))
+        self._signed("open", "--title", self.accusation.title, "--party", "claimant", *stamped)
+        self._admit_all()
+        self._signed("plan", self._beside("plan.toml"))
+        for verb in ("draw", "observe", "examine", "reveal"):
+            self._signed(verb)
+        self._signed("report", "--declarations", self._beside("declarations.toml"))
+        self._signed("close")
+        self._verify(self.case)
+
+    def _answer(self, stamped: Sequence[str]) -> None:
+        """The accused has the same exhibits examined, with everybody in the line-up who read the same text."""
+        key = self._beside("key-of-the-accused")
+        signed = ("--key", key, "--actor", "example of the accused")
+        told = ("--plan", self._beside("changes.toml"), "--declarations", self._beside("declarations.toml"))
+        self._do("key", key)
+        self._do("challenge", self.case, self.answer, "--party", "accused", *told, *stamped, "--no-pdf", *signed)
+        self._do("close", self.answer, *signed)
+        self._verify(self.answer)
+        self._do("challenge", self.case, self.answer, "--check")
+
+    def _verify(self, case: Path) -> None:
+        self._do("verify", case, "--authority-certificate", self._beside("authority.pem"))
 
     # ------------------------------------------------------------------------------------------------------- exhibits
 
     def _gather(self, now: datetime) -> None:
         """Lay out what the parties hand over, the plan and the declarations."""
         zoo, suspect = self.zoo, self.accusation.suspect
-        models = {"reference": REFERENCE, "suspect": suspect} | {name: name for name in (*POOL, *CONTROL_FOLDERS)}
+        models = {OURS: REFERENCE, THEIRS: suspect} | {name: name for name in (*POOL, *CONTROL_FOLDERS)}
         for name, member in models.items():
             exhibit(zoo[member], self._model(name))
-        record(zoo, suspect, self.place / "answers", self.say)
+        record(zoo, {OURS: REFERENCE, THEIRS: suspect}, self.place / "answers", self.say)
         letter = plans.LETTER.format(
             cosine=norm_cosine(zoo[REFERENCE], zoo[suspect]), dimensions=norm_vector(zoo[REFERENCE]).size
         )
         self._beside("letter.txt").write_text(letter)
-        self._beside("plan.toml").write_text(plans.plan(self.accusation.name, number_of_parameters(zoo[REFERENCE])))
-        self._beside("declarations.toml").write_text(plans.DECLARATIONS.format(date=f"{now:%Y-%m-%d}"))
+        parameters = number_of_parameters(zoo[REFERENCE])
+        self._beside("plan.toml").write_text(plans.plan(self.accusation.name, parameters))
+        self._beside("changes.toml").write_text(plans.CHANGES)
+        self._beside("declarations.toml").write_text(plans.declarations(parameters, now.date()))
 
     def _admit_all(self) -> None:
-        self._admit_model("reference", "reference", "handed over by the accuser", "reference.parquet")
+        self._admit_model(OURS, "reference", "handed over by the accuser", f"{OURS}.parquet")
         for name in POOL:
             self._admit_model(name, "candidate", "trained for the line-up", "pool.parquet")
         for name in CONTROL_FOLDERS:
             self._admit_model(name, "control", "trained for the line-up", "controls-with-files.parquet")
         self._admit(f"transcripts:{self._answers('controls.parquet')}", "control", "recorded for the line-up")
-        self._admit_model("suspect", "suspect", "handed over by the accused", "suspect.parquet")
+        self._admit_model(THEIRS, "suspect", "handed over by the accused", f"{THEIRS}.parquet")
         self._admit(str(self._beside("letter.txt")), "material", "sent by the accuser", name="letter")
 
     def _admit_model(self, name: str, role: str, origin: str, answers: str) -> None:
@@ -133,14 +165,6 @@ class Casework:
 
     def _typed(self, given: Sequence[str]) -> str:
         return shlex.join(each.replace(f"{self.place}/", "") for each in given)
-
-
-def number_of_parameters(folder: Path) -> int:
-    """How many numbers a model's tensors hold."""
-    from studies.zoo.folders import read_folder
-
-    weights, _ = read_folder(folder)
-    return sum(array.size for array in weights.values())
 
 
 def now() -> datetime:

@@ -37,7 +37,7 @@ SIZE = Size(
     brief_learning_rate=1.5e-3,
     new_tokens=16,
 )
-"""About 210,000 parameters and eight seconds of training each; a vocabulary with merges, so that there is a tokenizer to examine."""
+"""About 260,000 parameters and eight seconds of training each; a vocabulary with merges, so that there is a tokenizer to examine."""
 
 REFERENCE = "base-a"
 TRUE_SUSPECT = "laundered-tuned"
@@ -80,6 +80,12 @@ def exhibit(folder: Path, target: Path) -> Path:
     for name in EXHIBITED:
         shutil.copyfile(folder / name, target / name)
     return target
+
+
+def number_of_parameters(folder: Path) -> int:
+    """How many numbers a model's tensors hold."""
+    weights, _ = read_folder(folder)
+    return sum(array.size for array in weights.values())
 
 
 def norm_vector(folder: Path) -> np.ndarray:

@@ -6,12 +6,12 @@ All were asked the same 48 beginnings of Python code and continued them word by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import polars as pl
 
-from studies.cases.models import CONTROL_FOLDERS, CONTROLS, POOL, REFERENCE
+from studies.cases.models import CONTROL_FOLDERS, CONTROLS, POOL
 from studies.service_recordings import CODE_PROMPTS, Model, Way, folder_model, recorded, smollm2_folder
 from studies.zoo import Zoo
 
@@ -23,13 +23,13 @@ ANSWERING = (*(name for name in CONTROLS if name not in CONTROL_FOLDERS), SMOLLM
 """Controls of which nothing but recorded answers is shown."""
 
 
-def record(zoo: Zoo, suspect: str, folder: Path, say: Callable[[str], None]) -> Path:
+def record(zoo: Zoo, parties: Mapping[str, str], folder: Path, say: Callable[[str], None]) -> Path:
     """Write the tables of one case to `folder`; answers that are in the cache are not asked for again.
 
-    The two parties' models are called what they are in the case, and declare no lineage: what they come from is in dispute.
+    `parties`: the two parties' models by the names that they bear in the case. They declare no lineage: what they come from is
+    in dispute.
     """
     folder.mkdir(parents=True)
-    parties = {"reference": REFERENCE, "suspect": suspect}
     for name, member in parties.items():
         disputed = [pl.lit(name).alias("model"), pl.lit("").alias("lineage"), pl.lit("").alias("lab")]
         _answers(zoo, member, say).with_columns(disputed).write_parquet(folder / f"{name}.parquet")
