@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from filiation import __version__
-from filiation.cli import compare, examiners, judge, packs, probe, probes, record, show, transcripts
+from filiation.cli import case, compare, examiners, judge, packs, probe, probes, record, show, transcripts
 from filiation.errors import FiliationError
 from filiation.report.wording import visible
 
@@ -63,6 +63,7 @@ app.command("record")(record.record)
 app.command("probe")(probe.probe)
 app.add_typer(probes.app, name="probes")
 app.add_typer(packs.app, name="packs")
+app.add_typer(case.app, name="case")
 
 
 def main(arguments: list[str] | None = None) -> None:
