@@ -9,6 +9,7 @@ The accusation is true here: the suspect's tokenizer is the reference's with its
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -231,6 +232,10 @@ class World:
     started: datetime
     sources: dict[str, Path]
 
+    def now(self, **changes: Any) -> World:
+        """The same people and exhibits at this moment: stamps are of the real time, so that a case has to be written at it."""
+        return dataclasses.replace(self, started=datetime.now(UTC).replace(microsecond=0), **changes)
+
     def copy(self, target: Path, original: Path | None = None) -> Path:
         shutil.copytree(original or self.folder, target, copy_function=os.link)
         return target
@@ -244,7 +249,6 @@ class World:
         authorities: tuple[LocalAuthority, ...] = (),
         started: datetime | None = None,
         signed_after: Callable[[Entry], bool] | None = None,
-        objects: Sequence[bytes] = (),
     ) -> Path:
         """The case written anew through the real functions, every digest chained, every checkpoint signed; stamped if asked."""
         signer = signer or self.signer
@@ -252,7 +256,7 @@ class World:
             entries, signed = old.entries, set(old.checkpoints())
             opening = change(1, entries[0].body, old)[0]
             assert isinstance(opening, Opened)
-            stored = [*objects, *(old.objects.get(sha256) for sha256 in old.objects.digests())]
+            stored = [old.objects.get(sha256) for sha256 in old.objects.digests()]
             clock = Clock(started or self.started)
             new = CaseFolder.create(target, old.header, opening, actor="an examiner", now=clock(), objects=stored)
         with new:

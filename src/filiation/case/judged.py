@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from filiation import __version__
 from filiation.case.reading import CaseRead, decoded
 from filiation.case.records import Entry, Examined, Plan
 from filiation.errors import FiliationError, MissingExtra, RecordError
@@ -128,6 +129,15 @@ def _judged(case: CaseRead, place: int, entry: Entry, body: Examined, judge: Jud
 
 def _differs(examination: Examination, plan: Plan | None, outcomes: bytes, conclusions: bytes, judge: Judge) -> str:
     """What judging again found other than what is recorded, in words; empty where nothing."""
+    differs = _found_otherwise(examination, plan, outcomes, conclusions, judge)
+    if differs and examination.software.version != __version__:
+        differs += f" (recorded by version {examination.software.version}, judged again by version {__version__})"
+    return differs
+
+
+def _found_otherwise(
+    examination: Examination, plan: Plan | None, outcomes: bytes, conclusions: bytes, judge: Judge
+) -> str:
     try:
         again_outcomes, again_conclusions = judge(examination, plan)
     except MissingExtra:
