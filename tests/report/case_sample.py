@@ -154,7 +154,7 @@ class Ledger:
     def add(self, body: Body, actor: str = "Dr A. Example") -> Entry:
         number = len(self.entries) + 1
         entry = Entry(
-            sequence=number, previous=self.head, time=f"2026-01-{5 + number // 20:02}T{8 + number % 12:02}:00:00Z", actor=actor,
+            sequence=number, previous=self.head, time=f"2026-01-{5 + number // 12:02}T{8 + number % 12:02}:00:00Z", actor=actor,
             body=body,
         )  # fmt: skip
         self.entries.append(entry)

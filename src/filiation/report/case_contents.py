@@ -29,15 +29,18 @@ from filiation.case.records import (
     Observed,
     Opened,
     Plan,
+    PlannedExhibit,
     PlannedProposition,
     Recovered,
     Reported,
     Revealed,
     Sealed,
+    Setting,
 )
 from filiation.case.view import CaseView, CheckpointSummary, ExaminedModel
 from filiation.errors import UsageError
 from filiation.evidence import (
+    Characteristic,
     Conclusion,
     Examination,
     Finding,
@@ -49,7 +52,7 @@ from filiation.evidence import (
 )
 from filiation.report import wording
 from filiation.report.case_validation import Validated, validated
-from filiation.report.contents import OutcomeSection, contents, kind, tally
+from filiation.report.contents import OutcomeSection, Ranking, contents, kind, ranking_of, tally
 from filiation.statistics.likelihood import upper_limit
 from filiation.statistics.line_up import name_key
 
@@ -75,7 +78,7 @@ class Subject:
     role: str  # 'suspect', 'foil', 'unrevealed'
     lineage: str
     shares_explanation: bool
-    attributes: Mapping[str, object]
+    attributes: Mapping[str, Setting]
     model: ExaminedModel
 
     @property
@@ -129,6 +132,8 @@ class Strip:
     resolution_log10_p: float
     rows: tuple[StripRow, ...]
     count: FoilCount
+    of_class: bool
+    ranking: Ranking | None
 
     @property
     def by_rank(self) -> bool:
@@ -142,8 +147,7 @@ class Drawing:
     plan: LineUpPlan
     drawn: Drawn | None
     foils: tuple[str, ...]
-    not_taken: tuple[str, ...]
-    suspect_attributes: Mapping[str, object]
+    not_taken: tuple[PlannedExhibit, ...]
 
 
 # ------------------------------------------------------------------------------------------------------ statement cards
@@ -274,7 +278,7 @@ class CaseContents:
     runs: tuple[Run, ...]
     blanks: tuple[str, ...]
     declarations: tuple[tuple[str, str, bool], ...]
-    findings: tuple[tuple[Subject, Finding], ...]
+    findings: tuple[tuple[Subject, tuple[Finding, ...]], ...]
 
     @property
     def examination(self) -> Examination | None:
@@ -365,10 +369,8 @@ def case_contents(view: CaseView) -> CaseContents:
             for name in Declarations.__struct_fields__
         ),
         findings=tuple(
-            (subject, outcome)
+            (subject, tuple(o for o in subject.model.examination.outcomes if isinstance(o, Finding)))
             for subject in subjects
-            for outcome in subject.model.examination.outcomes
-            if isinstance(outcome, Finding)
         ),
     )
 
@@ -481,7 +483,18 @@ def _strip(test: str, subjects: Sequence[Subject]) -> Strip:
         resolution_log10_p=lead.resolution_log10_p,
         rows=tuple(rows),
         count=_foil_count(subjects, test),
+        of_class=lead.characteristic is Characteristic.CLASS,
+        ranking=_ranking(subjects, lead),
     )
+
+
+def _ranking(subjects: Sequence[Subject], lead: Finding) -> Ranking | None:
+    """The suspect's own line-up by score, where the examiner recorded one."""
+    for subject in subjects:
+        relations = subject.model.examination.relations.get(lead.examiner)
+        if subject.role == "suspect" and relations is not None:
+            return ranking_of(relations.pair.content, subject.outcomes[lead.test])
+    return None
 
 
 def _strip_row(subject: Subject, outcome: Outcome | None) -> StripRow:
@@ -528,13 +541,11 @@ def _drawing(view: CaseView, plan: Plan | None, subjects: Sequence[Subject]) -> 
     if plan is None:
         return None
     foils = view.drawn.foils if view.drawn else tuple(s.name for s in subjects if s.role == "foil")
-    manifest = view.manifests.get(plan.suspect)
     return Drawing(
         plan=plan.line_up,
         drawn=view.drawn,
         foils=foils,
-        not_taken=tuple(entry.exhibit for entry in plan.line_up.pool if entry.exhibit not in foils),
-        suspect_attributes=manifest.attributes if manifest else {},
+        not_taken=tuple(entry for entry in plan.line_up.pool if entry.exhibit not in foils),
     )
 
 

@@ -6,6 +6,7 @@ free text of experts is held to the wording of reports before a page is built.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -80,13 +81,8 @@ def _lines(text: str, longest: int) -> str:
 
 
 def _spans(text: str, passages: Sequence[str]) -> list[tuple[int, int]]:
-    """Where the passages stand in a text, joined where they touch."""
-    found = []
-    for passage in passages:
-        start = text.find(passage) if passage else -1
-        while start >= 0:
-            found.append((start, start + len(passage)))
-            start = text.find(passage, start + len(passage))
+    """Where the passages stand in a text, word for word; case and punctuation do not count. Joined where they touch."""
+    found = [place.span() for passage in passages if (words := _wording_of(passage)) for place in words.finditer(text)]
     spans: list[tuple[int, int]] = []
     for start, end in sorted(found):
         if spans and start <= spans[-1][1]:
@@ -94,6 +90,12 @@ def _spans(text: str, passages: Sequence[str]) -> list[tuple[int, int]]:
         else:
             spans.append((start, end))
     return spans
+
+
+def _wording_of(passage: str) -> re.Pattern[str] | None:
+    """The words of a passage, whatever stands between them; None where it has none."""
+    words = re.findall(r"[^\W_]+", passage)
+    return re.compile(r"[\W_]+".join(map(re.escape, words)), re.IGNORECASE) if words else None
 
 
 def _action(body: Body) -> str:

@@ -236,7 +236,10 @@ def _steps(ascending: Sequence[float], low: float, high: float) -> list[tuple[fl
 
 def _tippett_ticks(low: float, high: float, by_ratio: bool) -> list[tuple[float, str]]:
     if by_ratio:
-        return [(float(n), wording.ratio(float(n))) for n in range(math.ceil(low), math.floor(high) + 1)]
+        few = high - low > 3.0
+        decades = range(math.floor(low), math.ceil(high) + 1)
+        marks = [n + math.log10(digit) for n in decades for digit in ((1,) if few else (1, 2, 5))]
+        return [(mark, f"{10.0**mark:.3g}") for mark in marks if low <= mark <= high]
     depths = [
         (_depth(-float(n), False), wording.probability(-float(n))) for n in (0, 1, 3, 10, 30, 100, 300, 1000, 3000)
     ]
@@ -278,16 +281,22 @@ def timeline(lanes: Sequence[Lane], checkpoints: Sequence[CheckpointSummary], en
             )
         )
     parts += [
-        text(left, bottom + step + 14, "1", "tick"),
-        text(RIGHT, bottom + step + 14, wording.whole(entries), "tick", text_anchor="end"),
-        text(left + span / 2, bottom + step + 14, "◆ stamped  ◇ signed only", "tick", text_anchor="middle"),
+        text(left, bottom + step + 14, _numbered(lanes, 1), "tick"),
+        text(RIGHT, bottom + step + 14, _numbered(lanes, entries), "tick", text_anchor="end"),
+        text(left + span / 2, bottom + step + 31, "◆ stamped  ◇ signed only", "tick", text_anchor="middle"),
     ]
     told = "; ".join(f"{lane.action}: {wording.plural(len(lane.entries), 'entry', 'entries')}" for lane in lanes)
     stamped = sum(bool(checkpoint.stamps) for checkpoint in checkpoints)
     described = f"{told}; {wording.plural(len(checkpoints), 'checkpoint')}, {stamped} with a time-stamp"
     return drawing(
-        identifier, "Custody: the entries of the ledger and its checkpoints", described, bottom + step + 22, parts
+        identifier, "Custody: the entries of the ledger and its checkpoints", described, bottom + step + 38, parts
     )
+
+
+def _numbered(lanes: Sequence[Lane], sequence: int) -> str:
+    """An entry's number with its day."""
+    days = [entry.time[:10] for lane in lanes for entry in lane.entries if entry.sequence == sequence]
+    return f"{wording.whole(sequence)}, {wording.visible(days[0], 10)}" if days else wording.whole(sequence)
 
 
 def _event(entry: Entry, x: float, y: float) -> Markup:

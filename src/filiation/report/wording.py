@@ -155,7 +155,7 @@ INSTEAD = {
     r"\bmatch(ed|es)?\b": "write 'coincidences' of what was counted, 'alike in' of how foils were chosen",
     r"(?<!double )(?<!double-)\bmatching\b": "write 'coinciding', or name the test: 'double-matching'",
     r"\b(dis)?pro(ves?|ved|ven|ofs?|ving)\b": _FIGURE,
-    r"\b(guilt(y)?|culprits?|perpetrators?|infring\w*|fraud\w*|pirat(e|ed|es|ing|acy))\b": (
+    r"\b(guilt(y)?|culprits?|perpetrators?|infring\w*|fraud\w*|pira(te|ted|tes|ting|cy))\b": (
         "leave it to whoever decides the case"
     ),
     r"\b(stole|stolen|steal(s|ing)?|theft|thie(f|ves)|plagiari[sz]\w*)\b": "write 'taken', as the question and never the answer",
@@ -713,9 +713,6 @@ NOT_MERGED = (
     "Each kind of null has a statement of its own, with its own cap. They stand side by side, because what each may claim is "
     "different, and they are never merged."
 )
-
-NOT_REVEALED = "The suspect's results are not told here: it has not been examined under the plan, or its code name has not been revealed."
-
 UNRECORDED_LOOKS = (
     "The ledger shows everything that was recorded, in order. It cannot show that nobody looked at an exhibit without recording "
     "it: unrecorded looks cannot be excluded."
@@ -743,16 +740,27 @@ CONTROLS_BESIDE = (
 NOT_VALIDATED_HERE = "not validated here"
 
 ZONES = (
-    "Shaded: where no pair of known history has its score. Of a case that stands there the figures say what the test computes, "
-    "and no experience says how such cases turned out."
+    "Pictures of scores show pairs of known history in columns, their heights growing with the square root of their number. Shaded "
+    "is where no such pair has its score: of a case that stands there the figures say what the test computes, and no experience "
+    "says how such cases turned out."
 )
 
 TIPPETT = (
-    "For each value on the axis: the share of pairs of known history that stand at it or above it, the related and the "
-    "unrelated ones. The dashed line is the case."
+    "Tippett plots show, for each value on the axis, the share of those pairs that reach it: of the pairs in which the relation "
+    "holds, and of those in which it does not. By likelihood ratio where the test carries one in this case, else by p."
 )
 
-CLLR = "Cllr is the mean cost of these likelihood ratios: 0 were perfect, 1 is reached by always saying 1."
+ERRORS = (
+    "Errors are counted by lineage, because models of one lineage are not independent, with the one-sided 95 % upper limit of "
+    "Clopper and Pearson on the share that would be missed."
+)
+
+CLASS_FOILS = "A class characteristic: foils that are alike to the suspect are expected to have it, too."
+
+CLLR = (
+    "Cllr is the mean cost of the likelihood ratios that these pairs would have been given, each with its own lineages left out "
+    "of the counts: 0 were perfect, and whoever always says 1 reaches 1."
+)
 
 ALIKE = (
     "Foils are drawn among the models that are alike in what is not at issue. What is compared is printed here, for the suspect "
@@ -860,6 +868,13 @@ def errors_of(missed: int, lineages: int, upper_limit: float) -> tuple[str, str]
 def drawn_from(basis: str) -> str:
     """Where the seed comes from, as a sentence."""
     return ended(f"The seed comes from {BASIS[basis]}")
+
+
+def attribute(value: bool | int | float | str) -> str:
+    """What a model is declared to be: numbers with thousands separated, everything else as it is written."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return whole(value) if isinstance(value, int) else visible(str(value), 60)
 
 
 def alike_in(attributes: Sequence[str], tolerance: float) -> str:

@@ -1,0 +1,252 @@
+"""The page of a case: everything told, nothing loaded, hostile texts harmless, drafts marked on every section, pictures inside
+their frames."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from filiation.case.records import Declarations, Noted
+from filiation.case.view import AnswersSideBySide
+from filiation.errors import UsageError
+from filiation.evidence import Finding, digest
+from filiation.report import wording
+from filiation.report.case_html import marked, render
+from filiation.report.html import typographic
+from tests.report import case_sample, sample
+from tests.report.test_html import Page
+
+KINDS = ("whole", "closed", "draft", "not revealed", "nothing done", "hostile")
+
+
+def rendered(found, kind: str) -> str:
+    match kind:
+        case "whole":
+            return render(case_sample.view(found), draft=False)
+        case "closed":
+            return render(case_sample.view(found, closed=True), draft=False)
+        case "draft":
+            return render(case_sample.view(found, declarations=Declarations()), draft=True)
+        case "not revealed":
+            return render(case_sample.view(found, revealed=False), draft=True)
+        case "nothing done":
+            return render(case_sample.without_line_up(found), draft=True)
+        case _:
+            return render(hostile(found), draft=False)
+
+
+def hostile(found):
+    """A case in which everybody's texts attack the page."""
+    names = {case_sample.SUSPECT: sample.HOSTILE, "base-c": "y" * 300 + sample.HOSTILE}
+    said = msgspec.structs.replace(case_sample.FULL, limits=sample.HOSTILE, expert=sample.HOSTILE)
+    view = case_sample.view(found, title=sample.HOSTILE, names=names, declarations=said)
+    entries = tuple(
+        msgspec.structs.replace(entry, actor=sample.HOSTILE, body=Noted(text=sample.HOSTILE)) if n > 20 else entry
+        for n, entry in enumerate(view.entries)
+    )
+    answers = (
+        AnswersSideBySide(prompt=sample.HOSTILE, reference=sample.HOSTILE, suspect=sample.HOSTILE, shared=("alert",)),
+    )
+    return replace(view, entries=entries, answers=answers)
+
+
+@pytest.fixture(scope="module")
+def pages(found) -> dict[str, str]:
+    return {kind: rendered(found, kind) for kind in KINDS}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def page(request, pages) -> Page:
+    return Page(pages[request.param])
+
+
+@pytest.fixture(scope="module")
+def whole(pages) -> str:
+    return pages["whole"]
+
+
+@pytest.fixture(scope="module")
+def text(whole) -> str:
+    return re.sub(r"\s+", " ", Page(whole).text)
+
+
+def plain(sentence: str) -> str:
+    return re.sub(r"</?sup>", "", str(typographic(sentence))).replace("&#39;", "'").replace("&#34;", '"')
+
+
+def test_elements_are_balanced(page):
+    assert page.unbalanced == []
+    assert page.open == []
+
+
+def test_nothing_is_loaded_and_nothing_is_executed(page):
+    names = {tag for tag, _ in page.elements}
+    assert not names & {"script", "link", "img", "iframe", "object", "embed", "video", "audio", "image", "use", "base"}
+    for _, attributes in page.elements:
+        assert not [name for name in attributes if name.startswith("on") or name in ("src", "srcset", "style")]
+        assert attributes.get("href", "#").startswith("#")
+    policies = [a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policies == ["default-src 'none'; style-src 'unsafe-inline'"]
+
+
+def test_ids_are_unique_and_pictures_are_described(page):
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for attributes in (attributes for tag, attributes in page.elements if tag == "svg"):
+        assert set(attributes["aria-labelledby"].split()) <= set(ids)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_style_loads_nothing(pages, kind):
+    style = re.search(r"<style>(.*?)</style>", pages[kind], re.DOTALL)[1]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_coordinate_leaves_its_picture(pages, kind):
+    page = pages[kind]
+    for drawing in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        assert "nan" not in drawing.lower().split('"')
+        height = float(re.search(r'viewBox="0 0 400 ([\d.]+)"', drawing)[1])
+        for axis, most in (("x", 400.0), ("y", height)):
+            places = re.findall(rf' (?:{axis}|c{axis}|{axis}1|{axis}2)="(-?[\d.]+)"', drawing)
+            assert all(0 <= float(place) <= most + 0.01 for place in places)
+
+
+def test_every_figure_of_every_finding_is_told_with_its_digests(found, text):
+    view = case_sample.view(found)
+    for model in (model for model in view.examined if not model.exploratory):
+        for finding in (outcome for outcome in model.examination.outcomes if isinstance(outcome, Finding)):
+            assert plain(wording.sentence(finding)) in text
+            assert digest(finding) in text
+            assert finding.calibration_digest in text
+            assert f"{finding.log10_p}, {finding.log10_e}" in text
+        assert model.examination.digest in text
+
+
+def test_the_front_page_has_both_propositions_the_ratio_its_interval_its_cap_and_the_scale(found, whole, text):
+    examination = found[case_sample.SUSPECT]
+    front = whole[: whole.index('<section id="line-up">')]
+    for conclusion in examination.conclusions:
+        assert plain(wording.likelihood_sentence(conclusion, _relation(examination, conclusion))) in text
+        assert wording.cap(conclusion) in front
+        for explanation in (*conclusion.explanations_tested, *conclusion.explanations_untested):
+            assert str(typographic(wording.ended(explanation))).replace("&#39;", "'") in front.replace("&#39;", "'")
+    assert front.count("The case on the printed scale") == len(examination.conclusions)
+    assert wording.NOT_THE_POSTERIOR in front
+    assert "extremely strong support for independence" in front
+
+
+def _relation(examination, conclusion):
+    return next(o.relation_class for o in examination.outcomes if o.id == conclusion.merged_ids[-1])
+
+
+def test_foil_hits_stand_with_denominator_and_limit(text):
+    assert (
+        "3 of 3 foils count as found, 3 of 3 lineages; 95 % upper limit on the share of lineages that would: 1." in text
+    )
+    assert (
+        "0 of 3 foils count as found, 0 of 3 lineages; 95 % upper limit on the share of lineages that would: 0.64."
+        in text
+    )
+    assert "shares the innocent explanation" in text
+    assert "a public beacon (drand)" in text
+
+
+def test_a_seed_of_the_claimant_is_called_one(found):
+    announced = case_sample.Announcement(basis="claimant", seed="0f" * 32)
+    told = render(case_sample.view(found, planned=case_sample.plan(announcement=announced)), draft=False)
+    assert "the claimant&#39;s own choice: no beacon was announced" in told.replace("claimant's", "claimant&#39;s")
+
+
+def test_custody_is_told_with_its_limits(found, text):
+    view = case_sample.view(found)
+    for sentence in (wording.UNRECORDED_LOOKS, wording.CUT_BACK, wording.CLOCKS):
+        assert sentence in text
+    assert "stamped by Local Authority at 2026-01-05T11:00:02Z" in text
+    assert "no time-stamp: the authority could not be reached" in text
+    for sheet in view.manifests.values():
+        assert all(file.sha256 in text for file in sheet.files)
+    for entry in view.entries:
+        assert plain(wording.entry_told(entry)) in text
+
+
+def test_verification_tells_what_failed_and_what_was_not_looked_at(text):
+    assert "1 of 3 checks did not hold, with 1 failure." in text
+    assert "its time rests on the writer's clock alone" in text.lower()
+    assert "nothing was there to be looked at" in text
+
+
+def test_required_fields_stand_in_the_report(text):
+    for field in case_sample.FULL.__struct_fields__:
+        assert getattr(case_sample.FULL, field) in text
+        assert wording.DECLARATION_TITLES[field] in text
+
+
+def test_a_report_is_not_built_while_a_field_is_blank(found):
+    with pytest.raises(UsageError, match="expert, qualifications"):
+        render(case_sample.view(found, declarations=Declarations()), draft=False)
+
+
+@pytest.mark.parametrize("kind", ["draft", "not revealed", "nothing done"])
+def test_a_draft_is_marked_on_every_section(pages, kind):
+    page = pages[kind]
+    sections = re.findall(r'<section id="[^"]*">\s*(.{60})', page)
+    assert len(sections) >= 8
+    assert all(section.startswith('<p class="draft-mark">Draft.') for section in sections)
+    assert '<body class="draft">' in page
+    assert "<title>Draft: " in page
+
+
+def test_what_is_no_draft_bears_no_mark(whole):
+    assert '<p class="draft-mark">' not in whole
+    assert '<body class="draft">' not in whole
+
+
+def test_blank_fields_of_a_draft_are_shown_as_blank(pages):
+    assert pages["draft"].count(wording.BLANK) == 11
+
+
+def test_hostile_texts_are_shown_as_text(pages):
+    page = pages["hostile"]
+    assert "<script" not in page
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+    assert "{{7*7}}" in page
+    assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_page_says_what_may_not_be_said(pages, kind):
+    page = pages[kind]
+    assert not wording.forbidden_words(re.sub(r"<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL))
+
+
+def test_shared_passages_are_marked_in_both_whatever_their_case_and_punctuation():
+    shared = ("Its lamp turns, all night",)
+    assert marked("Its lamp turns, all night!", shared) == "<mark>Its lamp turns, all night</mark>!"
+    assert (
+        marked("see: its LAMP turns all\nnight <b>", shared) == "see: <mark>its LAMP turns all\nnight</mark> &lt;b&gt;"
+    )
+    assert marked("nothing", ("", "…", "other")) == "nothing"
+    assert marked("a b c d", ("a b", "b c", "c d")) == "<mark>a b c d</mark>"
+
+
+def test_rendering_twice_gives_the_same_bytes(found, whole):
+    assert rendered(found, "whole") == whole
+
+
+def test_a_large_line_up_stays_a_page_of_moderate_size(whole):
+    assert len(whole) < 250_000
+
+
+def test_a_ledger_that_says_too_much_does_not_block_the_report(found):
+    view = case_sample.view(found)
+    entries = (*view.entries[:-1], msgspec.structs.replace(view.entries[-1], body=Noted(text="It is a perfect match.")))
+    page = render(replace(view, entries=entries), draft=False)
+    assert "perfect match" not in page
+    assert f"it stands in the ledger at entry {len(entries)}" in page
