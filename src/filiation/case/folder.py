@@ -411,13 +411,16 @@ class CaseFolder:
             checkpoint=hashlib.sha256(made.data).hexdigest(),
             stamps={name: hashlib.sha256(stamp).hexdigest() for name, stamp in stamps.items()},
         )
-        for name, stamp in stamps.items():
-            write_file(self.path / signing.stamp_name(made.sequence, name), stamp)
-        write_file(
-            self.path / signing.receipt_name(made.sequence),
-            signing.envelope(signing.receipt_statement(receipt), signer),
-        )
-        write_file(self.path / signing.checkpoint_name(made.sequence), made.data)
+        files = {signing.stamp_name(made.sequence, name): stamp for name, stamp in stamps.items()}
+        files[signing.receipt_name(made.sequence)] = signing.envelope(signing.receipt_statement(receipt), signer)
+        files[signing.checkpoint_name(made.sequence)] = made.data
+        try:
+            for name, data in files.items():
+                write_file(self.path / name, data)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                _remove_leftovers(self.path)
+            raise
 
     def _check_last_checkpoint(self) -> None:
         """Nothing is built on a ledger that the last checkpoint does not sign."""
@@ -549,8 +552,12 @@ def _heal(path: Path, actor: str, now: datetime | None) -> None:
         entry = ledger.next_entry(entries, header, body, actor, now or datetime.now(UTC))
         write_file(file, read_file(file)[: -len(rest)] + ledger.entry_line(entry))
     with writing(path):
-        for left in list(_leftovers(path)):
-            left.unlink()
+        _remove_leftovers(path)
+
+
+def _remove_leftovers(path: Path) -> None:
+    for left in list(_leftovers(path)):
+        left.unlink()
 
 
 def _leftovers(path: Path) -> Iterator[Path]:
