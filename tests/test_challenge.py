@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ import pytest
 
 from filiation.case.comparison import NOTE, Comparison, noted_in
 from filiation.case.folder import CaseFolder
-from filiation.case.records import Admitted, Drawn, Examined, Noted, Opened, Sealed
-from filiation.case.signing import Signer, new_signer
+from filiation.case.records import Admitted, Asked, Drawn, Examined, Noted, Opened, Sealed
+from filiation.case.signing import Signer, new_signer, save_signer
 from filiation.challenge import CHANGES_NOTE, Answer, Answered, Further, challenge, compared_again
 from filiation.errors import RecordError, SourceNotFound, UsageError
 from filiation.proceedings.admission import Origin, admit
@@ -28,7 +29,9 @@ from filiation.proceedings.plan_file import plan_from_tables
 from filiation.proceedings.planning import seal_plan
 from filiation.proceedings.sitting import Acting, sitting
 from filiation.proceedings.verifying import verify_case
+from tests import case_world
 from tests.case.worlds import Clock, make_exhibits
+from tests.sources.endpoints.fault_server import fault_server
 
 ROLES = {
     "atlas": ("reference", "atlas"),
@@ -57,7 +60,7 @@ PLAN: dict[str, Any] = {
 class Dispute:
     """A closed case whose accusation is true, with the models in a folder beside it."""
 
-    place: Path
+    models: Path
     case: Path
     signer: Signer
 
@@ -70,23 +73,31 @@ def acting(signer: Signer, actor: str) -> Acting:
 
 
 @pytest.fixture(scope="module")
-def dispute(tmp_path_factory: pytest.TempPathFactory) -> Dispute:
-    place = tmp_path_factory.mktemp("dispute")
-    made = Dispute(place, place / "case", new_signer())
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("models")
+    make_exhibits(place / "models")
+    return place / "models"
+
+
+@pytest.fixture(scope="module")
+def dispute(models: Path) -> Dispute:
+    made = Dispute(models, models.parent / "case", new_signer())
     written(made)
     return made
 
 
-def written(made: Dispute, *, until: str = "close") -> None:
-    """The claimant's case, through the verbs."""
-    models = make_exhibits(made.place / "models")
+def written(made: Dispute, *, until: str = "close", endpoint: str = "") -> None:
+    """The claimant's case, through the verbs. `endpoint`: where the suspect answers, too."""
     claimant = acting(made.signer, "the claimant's expert")
     open_case(made.case, claimant, title="Atlas and Borealis", case="ab" * 16).let_go()
     with sitting(made.case, claimant) as held:
         for name, (role, lineage) in ROLES.items():
             told = Origin(origin="made for the tests", obtained_by="the claimant", lineage=lineage)
             limit = 0 if name == OUTSIDE else 10**9
-            admit(held, str(models[name]), exhibit=name, role=role, origin=told, inside_limit=limit)  # type: ignore[arg-type]
+            admit(held, str(made.models / name), exhibit=name, role=role, origin=told, inside_limit=limit)  # type: ignore[arg-type]
+        if endpoint:
+            told = Origin(origin="its service", obtained_by="the claimant")
+            admit(held, endpoint, exhibit="borealis/answers", role="suspect", origin=told)
         seal_plan(held, plan_from_tables(PLAN, "plan"), chance=CHANCE)
     with sitting(made.case, claimant) as held:
         draw(held, secret=bytes(range(32)), secrets=secrets_file(made.case))
@@ -170,23 +181,23 @@ def test_nobody_else_can_go_on_with_an_answer(
 
 def test_an_interrupted_answer_goes_on_with_the_same_command(dispute: Dispute, tmp_path: Path) -> None:
     """Exhibits outside the case are not at hand at first: the answer stops there, and goes on with --at."""
-    moved = Dispute(tmp_path, Path(shutil.copytree(dispute.case, tmp_path / "case")), dispute.signer)
+    moved = Dispute(dispute.models, Path(shutil.copytree(dispute.case, tmp_path / "moved" / "case")), dispute.signer)
     who = dispute.other_side()
     with pytest.raises(SourceNotFound, match="not where it was") as missing:
         answered(moved, tmp_path / "answer", who=who)
     assert missing.value.exhibit == OUTSIDE
     assert f"--at '{OUTSIDE}=PATH'" in missing.value.advice
-    found = answered(moved, tmp_path / "answer", who=who, places={OUTSIDE: str(dispute.place / "models" / OUTSIDE)})
+    found = answered(moved, tmp_path / "answer", who=who, places={OUTSIDE: str(dispute.models / OUTSIDE)})
     assert found.comparison.same_bytes
     before = (tmp_path / "answer" / "ledger.jsonl").read_bytes()
-    again = answered(moved, tmp_path / "answer", who=who, places={OUTSIDE: str(dispute.place / "models" / OUTSIDE)})
+    again = answered(moved, tmp_path / "answer", who=who, places={OUTSIDE: str(dispute.models / OUTSIDE)})
     assert again.report is None
     assert again.digest == found.digest
     assert (tmp_path / "answer" / "ledger.jsonl").read_bytes() == before
 
 
 def test_an_exhibit_with_other_bytes_is_named(dispute: Dispute, tmp_path: Path) -> None:
-    altered = Path(shutil.copytree(dispute.place / "models" / OUTSIDE, tmp_path / OUTSIDE))
+    altered = Path(shutil.copytree(dispute.models / OUTSIDE, tmp_path / OUTSIDE))
     (altered / "config.json").write_text((altered / "config.json").read_text().replace("4544", "4545"))
     with pytest.raises(RecordError, match="not what was admitted") as refused:
         answered(dispute, tmp_path / "answer", places={OUTSIDE: str(altered)})
@@ -221,9 +232,9 @@ def test_other_foils_stand_in_the_answer_alone(dispute: Dispute, tmp_path: Path)
 def test_the_other_side_adds_a_control_of_its_own(dispute: Dispute, tmp_path: Path) -> None:
     pool = [each for each in PLAN["line_up"]["pool"] if each["exhibit"] != "gemini"]
     told = Origin(origin="the other side's shelf", obtained_by="Borealis", lineage="gemini")
-    twin = Path(shutil.copytree(dispute.place / "models" / "fornax", tmp_path / "gemini"))
+    twin = Path(shutil.copytree(dispute.models / "fornax", tmp_path / "gemini"))
     (twin / "config.json").write_text((twin / "config.json").read_text().replace("2048", "1920"))
-    further = (Further("gemini", "control", str(twin), told),)
+    further = (Further("gemini", str(twin), told),)
     changes = {"controls": [*PLAN["controls"], {"exhibit": "gemini", "lineage": "gemini"}], "line_up": {"pool": pool}}
     found = answered(dispute, tmp_path / "answer", changes, further=further).comparison
     assert "controls: gemini" in {change.label for change in found.changes}
@@ -233,6 +244,13 @@ def test_the_other_side_adds_a_control_of_its_own(dispute: Dispute, tmp_path: Pa
     assert different
     assert all("controls: gemini" in test.explained_by for test in different)
     assert verify_case(tmp_path / "answer").passed
+
+
+def test_an_added_exhibit_without_a_place_is_refused(dispute: Dispute, tmp_path: Path) -> None:
+    told = Origin(origin="the other side's shelf", obtained_by="Borealis")
+    with pytest.raises(UsageError, match="gives it no place") as refused:
+        answered(dispute, tmp_path / "answer", further=(Further("gemini", str(dispute.models / "fornax"), told),))
+    assert refused.value.exhibit == "gemini"
 
 
 def test_a_seed_of_the_other_side_is_told(dispute: Dispute, tmp_path: Path) -> None:
@@ -281,7 +299,7 @@ def test_a_case_that_does_not_verify_is_not_answered(dispute: Dispute, tmp_path:
     altered = Path(shutil.copytree(dispute.case, tmp_path / "case"))
     victim = next(path for path in (altered / "objects").rglob("*") if path.is_file())
     victim.write_bytes(victim.read_bytes() + b" ")
-    moved = Dispute(tmp_path, altered, dispute.signer)
+    moved = Dispute(dispute.models, altered, dispute.signer)
     with pytest.raises(RecordError, match=r"the case does not verify: check \d+"):
         answered(moved, tmp_path / "answer")
     assert not (tmp_path / "answer").exists()
@@ -299,8 +317,8 @@ def test_the_key_that_was_told_must_be_the_one_that_signed(dispute: Dispute, tmp
         )
 
 
-def test_a_case_that_has_not_revealed_its_code_names_waits(tmp_path: Path) -> None:
-    made = Dispute(tmp_path, tmp_path / "case", new_signer())
+def test_a_case_that_has_not_revealed_its_code_names_waits(models: Path, tmp_path: Path) -> None:
+    made = Dispute(models, tmp_path / "case", new_signer())
     written(made, until="examine")
     with pytest.raises(UsageError, match="has not revealed"):
         answered(made, tmp_path / "answer")
@@ -327,3 +345,76 @@ def test_an_altered_comparison_is_found_when_it_is_made_again(
         compared_again(dispute.case, counter)
     with pytest.raises(RecordError, match="holds no comparison"):
         compared_again(dispute.case, dispute.case)
+
+
+# --------------------------------------------------------------------------------------------------- answers of models
+
+
+def test_recorded_answers_outside_the_case_are_found_from_elsewhere_and_give_the_same_bytes(tmp_path: Path) -> None:
+    """Tokenizers and recorded answers of simulated models, all left where they are; places are told relative to the case."""
+    world = case_world.made(tmp_path / "world")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FILIATION_KEY", str(tmp_path / "world" / "key.pem"))
+        case = case_world.opened(tmp_path / "world")
+        case_world.admitted(world, case, inside_limit="0 MB")
+        (tmp_path / "plan.toml").write_text(world.plan())
+        for verb in (("plan", case, tmp_path / "plan.toml"), ("draw", case), ("observe", case), ("examine", case)):
+            case_world.done(*verb)
+        case_world.done("reveal", case)
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    found = challenge(
+        case, tmp_path / "far" / "away" / "answer", Answer(party="Wombat Works"), acting(new_signer(), "their expert"),
+        chance=CHANCE, pdf=False,
+    )  # fmt: skip
+    assert found.comparison.same_bytes
+    assert any(test.test.startswith("verbatim") for test in found.comparison.tests)
+
+
+def test_what_an_endpoint_answered_is_examined_again_and_nobody_is_asked_unless_the_prompts_change(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Dispute(models, tmp_path / "case", new_signer())
+    monkeypatch.setitem(PLAN, "probes", [{"name": "open", "count": 3}])
+    with fault_server() as server:
+        written(made, endpoint=f"openai:theirs@{server.url}")
+        asked = len(server.asked)
+        assert asked == 3
+        found = answered(made, tmp_path / "same")
+        assert found.comparison.same_bytes
+        assert len(server.asked) == asked
+        assert bodies(tmp_path / "same", Asked) == bodies(made.case, Asked)
+        assert verify_case(tmp_path / "same").passed
+        other = answered(made, tmp_path / "other", {"probes": [{"name": "open", "count": 5}]})
+        assert len(server.asked) == asked + 5
+    assert "prompts: open" in {change.label for change in other.comparison.changes}
+
+
+# ------------------------------------------------------------------------------------------------- on the command line
+
+
+def test_the_command_answers_checks_and_tells(
+    dispute: Dispute, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer, key = tmp_path / "answer", tmp_path / "other.key"
+    save_signer(new_signer(), key)
+    (tmp_path / "changes.toml").write_text('examiners = ["tokenizer"]\n')
+    words = ("challenge", dispute.case, answer, "--party", "Borealis", "--key", key, "--no-pdf")
+    assert case_world.run(*words, "--plan", tmp_path / "changes.toml", "--key-id", dispute.signer.key.keyid) == 0
+    told = capsys.readouterr().out
+    assert "The answer to case abababab" in told
+    assert "examiners: architecture: planned in the case, nothing in the challenge" in told
+    assert "reports/report-" in told
+    assert case_world.run("challenge", dispute.case, answer, "--check", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["answers"]["case"] == "ab" * 16
+    assert case_world.run("verify", answer) == 0
+    assert case_world.run("challenge", dispute.case, dispute.case, "--check") == RecordError.exit_code
+
+
+def test_a_file_of_changes_that_cannot_be_read_is_refused(dispute: Dispute, tmp_path: Path) -> None:
+    key = tmp_path / "other.key"
+    save_signer(new_signer(), key)
+    (tmp_path / "changes.toml").write_text("examiners = [")
+    words = ("challenge", dispute.case, tmp_path / "answer", "--key", key, "--plan")
+    assert case_world.run(*words, tmp_path / "changes.toml") == UsageError.exit_code
+    assert case_world.run(*words, tmp_path / "none.toml") == SourceNotFound.exit_code
+    assert not (tmp_path / "answer").exists()

@@ -65,10 +65,9 @@ NOT_AT_ISSUE = ("case", "prepared_by", "examiner_versions", "calibration_digests
 
 @dataclass(frozen=True)
 class Further:
-    """An exhibit that the other side adds: a control, a candidate for foils, answers to other prompts."""
+    """An exhibit that the other side adds: a control or a candidate for foils, whichever its plan says, or a further part."""
 
     exhibit: str
-    role: Role
     location: str
     origin: Origin
 
@@ -120,6 +119,7 @@ def challenge(
     case, counter = Path(case), Path(counter)
     verified = verified_original(case, keyid, acting)
     original = _Original.read(case)
+    changed_plan(original.plan, original.drawn, answer.changes)  # what cannot be is said before anything is made
     if not (counter / "case.json").exists():
         _open(counter, original, answer, acting, chance)
     with sitting(counter, acting) as held:
@@ -308,7 +308,29 @@ def _copy(held: Sitting, original: _Original, named: str) -> None:
 def _admit_further(held: Sitting, answer: Answer) -> None:
     for each in answer.further:
         if each.exhibit not in held.manifests:
-            admit(held, each.location, exhibit=each.exhibit, role=each.role, origin=each.origin)
+            role = _role(each.exhibit, held.manifests, answer.changes)
+            admit(held, each.location, exhibit=each.exhibit, role=role, origin=each.origin)
+
+
+def _role(exhibit: str, manifests: Mapping[str, Manifest], changes: Mapping[str, Any]) -> Role:
+    """A part has the role of its whole; others have the place that the changed plan gives them. Raises UsageError without one."""
+    whole = exhibit.partition("/")[0]
+    if whole in manifests:
+        return manifests[whole].role
+    places: dict[Role, Any] = {"control": changes.get("controls"), "candidate": _table(changes, "line_up").get("pool")}
+    for role, named in places.items():
+        if any(each.get("exhibit") == exhibit for each in named or () if isinstance(each, Mapping)):
+            return role
+    raise UsageError(
+        "it is added, and the changed plan gives it no place",
+        exhibit=exhibit,
+        advice="name it among the controls, or in the pool of the line-up",
+    )
+
+
+def _table(changes: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = changes.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _seal(held: Sitting, original: _Original, answer: Answer, chance: bytes) -> None:
