@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from filiation.case.amendments import plan_in_force
 from filiation.case.comparing import compare_cases
 from filiation.case.comparison import NOTE, Comparison, noted_in
 from filiation.case.folder import CaseFolder
@@ -38,7 +39,6 @@ from filiation.case.records import (
     Reported,
     Revealed,
     Role,
-    Sealed,
     Verification,
 )
 from filiation.errors import RecordError, UsageError
@@ -76,13 +76,15 @@ class Further:
 class Answer:
     """What the other side brings.
 
-    `changes`: the tables of a plan file that replace those of the original's plan. `places`: where exhibits lie on this machine,
+    `changes`: the tables of a plan file that replace those of the original's plan; `folder`: where a certificate that they name
+    lies. `places`: where exhibits lie on this machine,
     by name, for those kept outside the case. `beacon`: the file of the round that `changes` announce. `authorities` and
     `certificates` as for `open_case`.
     """
 
     party: str
     changes: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path = Path()
     further: Sequence[Further] = ()
     places: Mapping[str, str] = field(default_factory=dict)
     beacon: bytes = b""
@@ -209,8 +211,8 @@ class _Original:
                 exhibit=str(case),
                 advice="wait until its results are sealed and revealed",
             )
-        sealed = [e.body.plan for e in view.entries if isinstance(e.body, Sealed)]
-        return cls(CaseFolder.open(case), view.plans[sealed[-1]], drawn, bytes.fromhex(secret))
+        plan = view.plans[plan_in_force(view.entries)]
+        return cls(CaseFolder.open(case), plan, drawn, bytes.fromhex(secret))
 
     @property
     def answered(self) -> CounterTo:
@@ -347,7 +349,7 @@ def _seal(held: Sitting, original: _Original, answer: Answer, chance: bytes) -> 
     if not kept:
         held.append(Noted(text=CHANGES_NOTE, objects=(held.folder.put_record(dict(answer.changes)),)))
     if not held.plan_digest:
-        seal_plan(held, wanted, chance=hashlib.sha256(b"seed" + chance).digest())
+        seal_plan(held, wanted, chance=hashlib.sha256(b"seed" + chance).digest(), folder=answer.folder)
 
 
 def changed_plan(plan: Plan, drawn: Drawn, changes: Mapping[str, Any]) -> PlanFile:

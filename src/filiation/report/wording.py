@@ -828,11 +828,6 @@ def draft_mark(blank: int) -> str:
     return f"{DRAFT}. {DRAFT_REASON}{told}"
 
 
-def in_dispute(relation: str, alternative: str) -> str:
-    """Both propositions of a statement."""
-    return f"In dispute: ‘{visible(relation)}’ or ‘{visible(alternative)}’."
-
-
 def share_limit(value: float) -> str:
     """An upper limit on a share, never smaller than it is: '0.0705', '1'."""
     return "1" if value >= 1.0 else _decimal(max(value, 1e-6), 2, upwards=True)
@@ -1033,6 +1028,11 @@ KNOWN_BEFORE = (
     "was chosen with the results in view."
 )
 
+SEED_TAKEN_OVER = (
+    "Seed and code names were taken over from the case. Where this report calls the seed the choice of whoever made the plan, it is "
+    "the one that the case drew."
+)
+
 
 def comparison_title(comparison: Comparison) -> str:
     """Which case is answered, and as it stood when."""
@@ -1052,6 +1052,13 @@ def comparison_summary(comparison: Comparison) -> str:
     unexplained = len(comparison.unexplained)
     left = f" No change explains {plural(unexplained, 'difference')}." if unexplained else ""
     return f"{plural(len(degrees), 'test outcome')} side by side: {', '.join(counted)}.{left}"
+
+
+def seed_told(comparison: Comparison) -> str:
+    """Where the challenge's seed comes from."""
+    if any(change.aspect == "seed" for change in comparison.changes):
+        return "The challenge has a seed of its own; the code names were taken over from the case."
+    return SEED_TAKEN_OVER
 
 
 def change_told(change: Change) -> str:
@@ -1098,6 +1105,7 @@ def comparison_lines(comparison: Comparison) -> tuple[str, ...]:
         *changes,
         *(_difference_told(each) for each in comparison.tests if each.agreement != "same bytes"),
         *(_difference_told(each) for each in comparison.conclusions if each.agreement != "same bytes"),
+        seed_told(comparison),
         KNOWN_BEFORE,
     )
 

@@ -90,6 +90,7 @@ def challenge(
             Answer(
                 party=party,
                 changes=_tables(changes),
+                folder=changes.resolve().parent if changes else Path(),
                 further=tuple(Further(name, place, told) for name, place in pairs(add, "--add").items()),
                 places=pairs(at, "--at"),
                 beacon=_read(beacon) if beacon else b"",
