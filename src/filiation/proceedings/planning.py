@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
 from filiation.case import amendments
 from filiation.case.beacons import announced
+from filiation.case.ledger import time_text
+from filiation.case.reading import moment
 from filiation.case.records import Announcement, LineUpPlan, Manifest, Plan, PlannedExhibit, Sealed
 from filiation.errors import UsageError
 from filiation.proceedings.plan_file import PlanFile, filled_in
@@ -45,6 +47,7 @@ def seal_plan(
         wanted, controls=tuple(_as_admitted(c, sitting.manifests) for c in wanted.controls)
     )
     announcement = _announcement(sitting, wanted.announcement, before, chance, folder)
+    _check_to_come(sitting, announcement, before)
     plan = filled_in(
         wanted, case=sitting.folder.header.case, prepared_by=sitting.acting.actor, announcement=announcement
     )
@@ -98,6 +101,23 @@ def _announcement(
     if wanted.certificate and not re.fullmatch(r"[0-9a-f]{64}", wanted.certificate):
         return msgspec.structs.replace(wanted, certificate=sitting.folder.objects.put_file(folder / wanted.certificate))
     return wanted
+
+
+def _check_to_come(sitting: Sitting, announcement: Announcement, before: Plan | None) -> None:
+    """Randomness that is public already is no announcement. Raises UsageError."""
+    if before and announcement == before.announcement:
+        return
+    when: datetime | None = None
+    if announcement.basis == "drand":
+        seconds = announcement.genesis + (announcement.round - 1) * announcement.period
+        when = datetime.fromtimestamp(seconds, UTC)
+    if announcement.basis == "nist":
+        when = moment(announcement.time)
+    if when and when <= sitting.acting.clock():
+        raise UsageError(
+            f"round {announcement.round} of {announcement.basis} was public already at {time_text(when)}",
+            advice="announce a round that is still to come; without round and chain the tool announces the next",
+        )
 
 
 def _left_out(wanted: Announcement, before: Announcement) -> bool:

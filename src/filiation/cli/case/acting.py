@@ -79,11 +79,7 @@ def signed(checkpoint: CheckpointPredicate) -> str:
     told = f"signed: checkpoint {checkpoint.sequence}"
     if checkpoint.stamps:
         told += f", time-stamped by {', '.join(checkpoint.stamps)}"
-    if checkpoint.unstamped:
-        told += f"\nnot time-stamped: {checkpoint.unstamped}"
-    elif not checkpoint.stamps:
-        told += "\nnot time-stamped: the case names no time-stamping authority, so its times are the writer's own"
-    return told
+    return told + (f"\nnot time-stamped: {checkpoint.unstamped}" if checkpoint.unstamped else "")
 
 
 def secrets_at(case: Path, given: Path | None) -> Path:
