@@ -47,6 +47,21 @@ def test_statements_are_the_record_s_conclusions_one_for_each_kind_of_null(told)
     assert len(nulls) == len(set(nulls)) == 3
 
 
+def test_every_relation_stands_beside_the_alternative_it_is_weighed_against(told, found):
+    assert set(told.cards[0].sides) == {(s.relation, s.conclusion.alternative) for s in told.cards[0].statements}
+    assert told.cards[2].sides == (("", "trained on other text"),)
+    planned = case_sample.plan().propositions
+    other = msgspec.structs.replace(planned[0], alternative="distilled from a third")
+    sides = (
+        case_contents.case_contents(
+            case_sample.view(found, planned=case_sample.plan(propositions=(other, *planned[1:])))
+        )
+        .cards[0]
+        .sides
+    )
+    assert sides[-1] == ("", "distilled from a third")
+
+
 def test_what_was_concluded_without_a_plan_stands_last_and_is_marked(found):
     planned = case_sample.plan(propositions=case_sample.plan().propositions[:1])
     cards = case_contents.case_contents(case_sample.view(found, planned=planned)).cards

@@ -173,16 +173,13 @@ class Card:
     unknown: tuple[OutcomeSection, ...]
 
     @property
-    def relations(self) -> tuple[str, ...]:
-        """The relations that are in dispute, each once."""
-        return tuple(dict.fromkeys(statement.relation for statement in self.statements if statement.relation))
-
-    @property
-    def alternatives(self) -> tuple[str, ...]:
-        """The alternatives that they are weighed against, the planned one first."""
-        planned = (self.planned.alternative,) if self.planned else ()
-        concluded = tuple(statement.conclusion.alternative for statement in self.statements)
-        return tuple(dict.fromkeys(text for text in (*planned, *concluded) if text))
+    def sides(self) -> tuple[tuple[str, str], ...]:
+        """Each relation in dispute with the alternative that it is weighed against, each pair once."""
+        pairs = dict.fromkeys((statement.relation, statement.conclusion.alternative) for statement in self.statements)
+        planned = self.planned.alternative if self.planned else ""
+        if planned and planned not in {alternative for _, alternative in pairs}:
+            pairs |= {("", planned): None}
+        return tuple(pairs)
 
 
 # ------------------------------------------------------------------------------------------------------ planned and done
