@@ -135,7 +135,7 @@ class CaseFolder:
         for authority in opened.authorities:
             _plain(authority.name, "the name of an authority", path)
         entry = ledger.next_entry((), header, opened, actor, now)
-        new = path.parent / f"{LEFTOVER}{path.name}-{header.case}"
+        new = path.absolute().parent / f"{LEFTOVER}{path.name}-{header.case}"
         with writing(path):
             new.mkdir()
             try:
@@ -168,19 +168,15 @@ class CaseFolder:
             return cls._read(path)
         lock = _locked(path)
         try:
-            _heal(path, actor, now)
+            header, entries, rest = _read_case(path)
+            cls(path, header, entries)._check_last_checkpoint()
+            healed = _healed(path, header, entries, rest, actor, now)
             for name in FOLDERS:
                 make_folder(path / name)  # a copy made by git or unzip lacks the empty ones
-            case = cls(path, *_read_case(path)[:2], lock=lock)
-            try:
-                case._check_last_checkpoint()
-            except BaseException:
-                case.close()
-                raise
+            return cls(path, header, healed, lock=lock)
         except BaseException:
             lock.release()
             raise
-        return case
 
     @classmethod
     def _read(cls, path: Path) -> CaseFolder:
@@ -446,6 +442,11 @@ def _check_place(path: Path) -> None:
         raise UsageError(
             f"there is no folder {path.absolute().parent}", advice="make the folder first, or name another"
         )
+    if path.absolute() == Path.cwd():
+        raise UsageError(
+            "a case is not made in the folder you work in, which is replaced in one step",
+            advice="name a folder inside it",
+        )
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise UsageError("something is there already", exhibit=str(path), advice="name a new or an empty folder")
 
@@ -538,21 +539,26 @@ def _locked(path: Path) -> Any:
 # -------------------------------------------------------------------------------------------------------------- healing
 
 
-def _heal(path: Path, actor: str, now: datetime | None) -> None:
-    """Take away what an interrupted writer left. The ledger is replaced in one step: cut and said so, or as it was."""
-    header, entries, rest = _read_case(path)
+def _healed(
+    path: Path, header: Header, entries: tuple[Entry, ...], rest: bytes, actor: str, now: datetime | None
+) -> tuple[Entry, ...]:
+    """The entries, once what an interrupted writer left is taken away.
+
+    The ledger is replaced in one step, so that it is cut and says so, or is as it was. What was cut is kept as an object.
+    """
     if rest:
         file = path / LEDGER
-        kept = Objects(path / OBJECTS).put(rest)
         body = Recovered(
             bytes_cut=len(rest),
-            sha256=kept,
+            sha256=Objects(path / OBJECTS).put(rest),
             reason="the last line of the ledger was not a whole entry: its writing was interrupted before it was acknowledged",
         )
         entry = ledger.next_entry(entries, header, body, actor, now or datetime.now(UTC))
         write_file(file, read_file(file)[: -len(rest)] + ledger.entry_line(entry))
+        entries = (*entries, entry)
     with writing(path):
         _remove_leftovers(path)
+    return entries
 
 
 def _remove_leftovers(path: Path) -> None:
