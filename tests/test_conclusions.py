@@ -242,3 +242,44 @@ def test_a_design_that_could_not_have_detected_anything_supports_neither_side():
     assert conclusion.kind == "inconclusive"
     assert conclusion.log10_likelihood_ratio is None
     assert "neither side" in conclusion.reason
+
+
+# ------------------------------------------------------------------------------------------------- the weights of a plan
+
+
+def test_weights_of_a_plan_average_the_e_values() -> None:
+    """Truth by arithmetic: 0.75 of 10**4 and 0.25 of 10**2; without weights a half of each."""
+    outcomes = (
+        finding(id="one", test="weights.one", log10_e=4.0),
+        finding(id="two", test="weights.two", log10_e=2.0),
+    )
+    (weighted,) = conclude(outcomes, {"weights.one": 0.75, "weights.two": 0.25})
+    (equal,) = conclude(outcomes)
+    assert weighted.log10_e == math.floor(1000 * math.log10(0.75 * 1e4 + 0.25 * 1e2)) / 1000
+    assert equal.log10_e == math.floor(1000 * math.log10(0.5 * 1e4 + 0.5 * 1e2)) / 1000
+    assert conclude(outcomes, {"weights.one": 0.5, "weights.two": 0.5}) == (equal,)
+
+
+def test_a_test_without_weight_takes_no_part() -> None:
+    outcomes = (
+        finding(id="one", test="weights.one"),
+        finding(id="two", test="weights.two", log10_p=-1.0, log10_e=-3.0),
+    )
+    (conclusion,) = conclude(outcomes, {"weights.one": 1.0})
+    (alone,) = conclude(outcomes[:1])
+    assert conclusion == alone
+    assert conclusion.merged_ids == ("one",)
+
+
+def test_a_group_without_any_weight_carries_no_conclusion() -> None:
+    (conclusion,) = conclude((finding(),), {"weights.other": 1.0})
+    assert conclusion.kind == "inconclusive"
+    assert "no" in conclusion.reason
+    assert conclusion.log10_e is None
+    assert conclusion.merged_ids == ()
+
+
+@pytest.mark.parametrize("weights", [{"weights.one": 0.9}, {"weights.one": 1.5}, {"weights.one": -1.0}])
+def test_weights_that_are_no_average_are_refused(weights: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="sum to 1"):
+        conclude((finding(),), weights)

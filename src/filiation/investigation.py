@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -150,6 +151,19 @@ def judge_again(examination: Examination, weights: Mapping[str, float] | None = 
     ]
     outcomes = _in_order([*kept, *judge(examination.relations, examination.controls, examiners)], examiners)
     return msgspec.structs.replace(examination, outcomes=outcomes, conclusions=conclude(outcomes, weights))
+
+
+@contextmanager
+def foreign_records(name: str, made_by: Software) -> Iterator[None]:
+    """Relations are free-form JSON that may come from anybody: an examiner that trips over what it never wrote raises RecordError."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise RecordError(
+            f"its relations cannot be judged: {type(error).__name__}: {error}",
+            exhibit=name,
+            advice=f"they are not what {made_by.name} {made_by.version} recorded, or were altered since",
+        ) from error
 
 
 def _open(exhibits: Sequence[str | Path | Source], lineages: Mapping[str, str]) -> list[Source]:

@@ -37,17 +37,10 @@ def judge(
 
 def judged_again(stored: Examination, name: str) -> Examination:
     """The record judged again. Raises RecordError where its relations are not what the examiners recorded."""
-    from filiation.investigation import judge_again
+    from filiation.investigation import foreign_records, judge_again
 
-    try:
+    with foreign_records(name, stored.software):
         return judge_again(stored)
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        # Relations are free-form JSON that may come from anybody: an examiner trips over what it never wrote.
-        raise RecordError(
-            f"its relations cannot be judged: {type(error).__name__}: {error}",
-            exhibit=name,
-            advice=f"they are not what {stored.software.name} {stored.software.version} recorded, or were altered since",
-        ) from error
 
 
 def differences(stored: Examination, again: Examination) -> list[str]:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from filiation.case.drawing import examination_seed
 from filiation.case.records import Drawn, Examined, Plan, Setting
-from filiation.errors import RecordError, UsageError
+from filiation.errors import UsageError
 from filiation.evidence import Absent, Conclusion, Examination, Identity, Observation, Outcome, digest
 from filiation.examiners.catalogue import chosen
 from filiation.examiners.examiner import Examiner
-from filiation.investigation import check_parameters, examined, judge_again, relate, subjects
+from filiation.investigation import check_parameters, examined, foreign_records, judge_again, relate, subjects
 from filiation.proceedings.admission import whole_exhibits
 from filiation.proceedings.exhibits import Exhibits
 from filiation.proceedings.line_up import behind_code_names, examined_under
@@ -183,15 +183,8 @@ def judge(examination: Examination, plan: Plan | None) -> tuple[tuple[Outcome, .
 
     Raises RecordError where the record cannot be judged.
     """
-    try:
+    with foreign_records(examination.suspect.name, examination.software):
         again = judge_again(examination, weights_of(plan) if plan else None)
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        # Relations are free-form JSON that may come from anybody: an examiner trips over what it never wrote.
-        raise RecordError(
-            f"its relations cannot be judged: {type(error).__name__}: {error}",
-            exhibit=examination.suspect.name,
-            advice="they are not what its software recorded, or were altered since",
-        ) from error
     return again.outcomes, again.conclusions
 
 
