@@ -2,6 +2,7 @@
 
     records        what a plan, a manifest and an entry of the ledger say: plain records, no files
     objects        content-addressed bytes
+    files          durable writing and reading, no link followed
     ledger         the append-only chain of entries
     folder         a case on disk: header, ledger, objects, checkpoints; crash-safe
     signing        keys, DSSE envelopes, in-toto statements
