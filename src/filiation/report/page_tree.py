@@ -37,7 +37,7 @@ PIECE = 8
 NARROW = 30
 """Columns of so few characters are as narrow as can be; longer ones share what is left."""
 MANY_COLUMNS = 7
-LINE_OF_A_TABLE = 100
+LINE_OF_A_TABLE = 120
 """Characters that a line of a table of `MANY_COLUMNS` and more holds: its columns share them, and words are broken to fit."""
 
 PRINTED = (
