@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import textwrap
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,9 +18,9 @@ import pytest
 
 from filiation.case.comparison import NOTE, Comparison, noted_in
 from filiation.case.folder import CaseFolder
-from filiation.case.records import Admitted, Asked, Drawn, Examined, Noted, Opened, Sealed
+from filiation.case.records import Admitted, Asked, Drawn, Examined, Noted, Opened, Plan, Sealed
 from filiation.case.signing import Signer, new_signer, save_signer
-from filiation.challenge import CHANGES_NOTE, Answer, Answered, Further, challenge, compared_again
+from filiation.challenge import CHANGES_NOTE, Answer, Answered, Further, challenge, changed_plan, compared_again
 from filiation.errors import RecordError, SourceNotFound, UsageError
 from filiation.proceedings.admission import Origin, admit
 from filiation.proceedings.examining import examine
@@ -29,6 +31,7 @@ from filiation.proceedings.plan_file import plan_from_tables
 from filiation.proceedings.planning import seal_plan
 from filiation.proceedings.sitting import Acting, sitting
 from filiation.proceedings.verifying import verify_case
+from filiation.report.wording import AGREEMENTS
 from tests import case_world
 from tests.case.worlds import Clock, make_exhibits
 from tests.sources.endpoints.fault_server import fault_server
@@ -418,3 +421,19 @@ def test_a_file_of_changes_that_cannot_be_read_is_refused(dispute: Dispute, tmp_
     assert case_world.run(*words, tmp_path / "changes.toml") == UsageError.exit_code
     assert case_world.run(*words, tmp_path / "none.toml") == SourceNotFound.exit_code
     assert not (tmp_path / "answer").exists()
+
+
+def test_the_page_for_the_other_side_shows_changes_that_can_be(dispute: Dispute) -> None:
+    """The file in docs/challenging-a-case.md is read as it stands there; its options are those of the command."""
+    page = (Path(__file__).parents[1] / "docs" / "challenging-a-case.md").read_text()
+    lines = page.split("    # changes.toml\n")[1].split("\nand give it")[0]
+    with CaseFolder.open(dispute.case) as folder:
+        plan = folder.get_record(bodies(dispute.case, Sealed)[-1].plan, Plan)
+    changes = tomllib.loads(textwrap.dedent(lines))
+    wanted = changed_plan(plan, bodies(dispute.case, Drawn)[-1], changes)
+    assert wanted.line_up.foils == 3
+    assert wanted.line_up.pool == plan.line_up.pool
+    assert wanted.parameters["text_kinship"] == {"most_prompts": 500}
+    for option in ("--plan", "--at", "--add", "--beacon", "--check", "--declarations", "--key-id", "--party"):
+        assert option in page
+    assert not [reading for reading in AGREEMENTS.values() if reading not in page]

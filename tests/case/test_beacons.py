@@ -178,6 +178,12 @@ REFUSED = {
         msgspec.structs.replace(TESTNET, public_key="c0" + "00" * 47),
         "no point of the group that signatures are made in",
     ),
+    "a chain that is older than time": (
+        file("testnet-unchained-223344"),
+        msgspec.structs.replace(TESTNET, genesis=10**18),
+        "round 223344 of the announced chain is at no time",
+    ),
+    "brackets without end": (b'{"round":' + b"[" * 100_000, of(QUICKNET, 1000), "this is not a round of drand"),
     "an unknown scheme": (
         file("quicknet-1000"),
         msgspec.structs.replace(of(QUICKNET, 1000), scheme="bls-unchained-on-g1"),
@@ -287,6 +293,7 @@ REFUSED_PULSES: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "letters of both sizes": (nist_with(outputValue="aB" * 64), {}, "the output value is not hexadecimal"),
     "no time": (nist_with(timeStamp="noon"), {}, "this is no time"),
     "a round of drand": (file("quicknet-1000"), {}, "this is not a pulse of the NIST beacon"),
+    "brackets without end": (b'{"pulse":' + b"[" * 100_000, {}, "this is not a pulse of the NIST beacon"),
 }
 
 

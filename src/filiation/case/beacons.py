@@ -190,8 +190,16 @@ def _read_round(data: bytes, announcement: Announcement) -> Pulse:
     if _hexadecimal(found.randomness, "randomness") != _sha256(signature):
         raise _refused("the randomness is not the hash of the signature", _fetch(announcement))
     _check_signature(scheme, _hexadecimal(announcement.public_key, "public key"), signature, _signed(scheme, found))
-    seconds = announcement.genesis + (found.round - 1) * announcement.period
-    return Pulse(_sha256(signature), datetime.fromtimestamp(seconds, UTC), f"drand {network}, round {found.round}")
+    return Pulse(_sha256(signature), _time_of(announcement), f"drand {network}, round {found.round}")
+
+
+def _time_of(announcement: Announcement) -> datetime:
+    """When the announced round becomes public."""
+    seconds = announcement.genesis + (announcement.round - 1) * announcement.period
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise _refused(f"round {announcement.round} of the announced chain is at no time", "mend the plan") from error
 
 
 def _check_chain(announcement: Announcement) -> str:
@@ -403,11 +411,14 @@ def _check_certificate(certificate: bytes, announcement: Announcement, pulse: _N
 
 
 def _check_rsa(owner: Any, signature: bytes, message: bytes) -> None:
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import padding, rsa
     from cryptography.hazmat.primitives.hashes import SHA512
 
-    key = owner.public_key()
+    try:
+        key = owner.public_key()
+    except (UnsupportedAlgorithm, ValueError) as error:
+        raise _refused("the certificate's key cannot be read", "give the certificate of the beacon") from error
     if not isinstance(key, rsa.RSAPublicKey):
         raise _refused("the certificate holds no RSA key", "give the certificate of the beacon")
     try:
@@ -433,7 +444,7 @@ def _certificates() -> tuple[Any, Any]:
 def _decoded(data: bytes, form: type[_Form], what: str) -> _Form:
     try:
         return msgspec.json.decode(data, type=form)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _refused(f"this is not {what}: {error}", "give the JSON that the beacon serves") from error
 
 
