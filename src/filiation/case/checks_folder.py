@@ -128,7 +128,7 @@ def _without_checkpoint(case: CaseRead, tally: Tally) -> None:
 def objects(case: CaseRead, tally: Tally) -> None:
     needed = dict(named_objects(case))
     for name, (sha256, _) in case.folder.files.items():
-        if name.startswith("objects/"):
+        if _NAMES[1].fullmatch(name):
             tally.hold(
                 name == object_name(sha256),
                 name,

@@ -151,6 +151,7 @@ def _seed(case: CaseRead, entry: Entry, body: Drawn, plan: Plan, tally: Tally) -
             return claimants_seed(plan.announcement)
         certificate = case.data(plan.announcement.certificate) if plan.announcement.certificate else b""
         pulse = read_beacon(case.data(body.beacon), plan.announcement, certificate)
+        tally.note(f"the seed of {where} rests on {pulse.described}")
         _pulse_in_time(case, entry, body.plan, pulse, tally)
         return drawn_seed(body.plan, pulse.randomness)
     except MissingExtra:
