@@ -44,6 +44,7 @@ from filiation.case.view import AnswersSideBySide, CaseView, CheckpointSummary, 
 from filiation.evidence import Examination, FileRecord, digest
 from filiation.investigation import compare
 from studies.zoo import Zoo
+from tests.report import sample
 
 REFERENCE, SUSPECT, CONTROL = "base-a", "laundered-tuned", "base-b"
 POOL = ("base-c", "base-d", "long-c", "same-order", "base-other-shape")
@@ -288,3 +289,17 @@ def without_line_up(found: Mapping[str, Examination]) -> CaseView:
     return replace(
         whole, drawn=None, examined=(), checkpoints=(), entries=whole.entries[:2], answers=(), verification=None
     )
+
+
+def of_answers() -> CaseView:
+    """The same case of recorded answers (made up, `sample.recorded_answers`): tests by population, one foil that stands as high."""
+    scores = {SUSPECT: 9.0, "same-order": 6.0} | dict.fromkeys(POOL[:3], -0.3)
+    found = {name: sample.recorded_answers(score=score) for name, score in scores.items()}
+    tests = (sample.KINSHIP, sample.REFUSING)
+    planned = plan(
+        propositions=tuple(
+            PlannedProposition(proposition=test.proposition.value, alternative=test.alternative, weights={test.id: 1.0})
+            for test in tests
+        )
+    )
+    return view(found, planned=planned)

@@ -19,7 +19,7 @@ from filiation.report.html import typographic
 from tests.report import case_sample, sample
 from tests.report.test_html import Page
 
-KINDS = ("whole", "closed", "draft", "not revealed", "nothing done", "hostile")
+KINDS = ("whole", "closed", "draft", "not revealed", "nothing done", "hostile", "answers")
 
 
 def rendered(found, kind: str) -> str:
@@ -34,6 +34,8 @@ def rendered(found, kind: str) -> str:
             return render(case_sample.view(found, revealed=False), draft=True)
         case "nothing done":
             return render(case_sample.without_line_up(found), draft=True)
+        case "answers":
+            return render(case_sample.of_answers(), draft=False)
         case _:
             return render(hostile(found), draft=False)
 
@@ -155,6 +157,22 @@ def test_foil_hits_stand_with_denominator_and_limit(text):
     )
     assert "shares the innocent explanation" in text
     assert "a public beacon (drand)" in text
+
+
+def test_a_line_up_by_rank_is_drawn_by_chance_and_by_score(pages):
+    text = re.sub(r"\s+", " ", Page(pages["answers"]).text)
+    assert "1 of 3 foils counts as found" in text
+    assert "counts as found: 0.05" in text
+    assert "the suspect's own place. 0 of 70 control lineages score at least as high as the suspect." in text
+    assert "Examined, and nothing may be said" in text
+
+
+def test_finding_foils_is_no_false_positive_where_the_question_is_whether_a_service_is_another(pages):
+    line_up = re.search(r'<section id="line-up">.*?</section>', pages["answers"], re.DOTALL)[0]
+    table = re.search(r"<table.*?</table>", line_up, re.DOTALL)[0]
+    assert wording.SERVICE_FOILS in line_up
+    assert "service.answers" not in table
+    assert "text_kinship.rare-phrases" in table
 
 
 def test_a_seed_of_the_claimant_is_called_one(found):

@@ -133,6 +133,7 @@ class Strip:
     rows: tuple[StripRow, ...]
     count: FoilCount
     of_class: bool
+    of_service: bool
     ranking: Ranking | None
 
     @property
@@ -481,6 +482,7 @@ def _strip(test: str, subjects: Sequence[Subject]) -> Strip:
         rows=tuple(rows),
         count=_foil_count(subjects, test),
         of_class=lead.characteristic is Characteristic.CLASS,
+        of_service=lead.proposition is Proposition.SERVICE,
         ranking=_ranking(subjects, lead),
     )
 

@@ -755,6 +755,11 @@ ERRORS = (
     "Clopper and Pearson on the share that would be missed."
 )
 
+SERVICE_FOILS = (
+    "Here the relation is being another service than the reference model: foils are other models, so that finding them is right, "
+    "and missing them is the error."
+)
+
 CLASS_FOILS = "A class characteristic: foils that are alike to the suspect are expected to have it, too."
 
 CLLR = (
