@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from studies.cases.casework import Accusation, Casework, now
+from studies.cases.casework import Accusation, Casework, fingerprint, now
 from studies.cases.models import FALSE_SUSPECT, REFERENCE, TRUE_SUSPECT, norm_cosine, zoo
 from studies.zoo import Zoo
 
@@ -54,6 +54,7 @@ def _make(accusation: Accusation, models: Zoo, output: Path, keep: Path | None, 
         place.mkdir(parents=True)
         for made in Casework(accusation, models, place, say).made(now()):
             _put(made, output / made.name)
+            (output / f"{made.name}.fingerprint").write_text(f"{fingerprint(made)}\n")
             size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
             say(f"{output / made.name}: {size / 1e6:.1f} MB")
         shutil.copyfile(place / "authority.pem", output / f"{accusation.name}.authority.pem")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from filiation.case.folder import CaseFolder
 from filiation.cli.case import app
 from studies.cases import plans
 from studies.cases.models import (
@@ -70,8 +71,8 @@ class Casework:
         authority = LocalAuthority.made(self.place / "authority", name=AUTHORITY)
         self._beside("authority.pem").write_bytes(authority.certificate)
         with authority.serving() as address:
-            stamped = ("--authority", f"{AUTHORITY}={address}")
-            stamped += ("--authority-certificate", f"{AUTHORITY}={self._beside('authority.pem')}")
+            certificate = f"{AUTHORITY}={self._beside('authority.pem')}"
+            stamped = ("--authority", f"{AUTHORITY}={address}", "--authority-certificate", certificate)
             self._accuse(stamped)
             if self.accusation.answered:
                 self._answer(stamped)
@@ -165,6 +166,11 @@ class Casework:
 
     def _typed(self, given: Sequence[str]) -> str:
         return shlex.join(each.replace(f"{self.place}/", "") for each in given)
+
+
+def fingerprint(case: Path) -> str:
+    """The key that a case is signed with, as whoever made it tells it by another way."""
+    return CaseFolder.open(case).opened.key.keyid
 
 
 def now() -> datetime:
