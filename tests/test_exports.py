@@ -45,6 +45,7 @@ from filiation.evidence import FileRecord, Finding, digest
 from filiation.exports import bag, cyclonedx, ro_crate
 from filiation.exports.bag import write_bag
 from filiation.proceedings.verifying import verify_case
+from tests.case.small_case import a_folder_that_others_may_enter, files_no_longer_than, without_permission_to_write
 from tests.report import sample
 
 HEADER = Header(case="0123456789abcdef0123456789abcdef", title="A v. B")
@@ -261,6 +262,28 @@ def test_a_case_that_was_written_to_meanwhile_is_not_exported(case, tmp_path):
     with pytest.raises(RecordError, match="changed while"):
         write_bag(case.path, tmp_path / "bag", case.view)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["case"]
+
+
+def test_a_full_disk_is_said_and_nothing_half_is_left(case, tmp_path):
+    before = files_in(tmp_path)
+    with files_no_longer_than(4000), pytest.raises(UsageError, match="could not be written"):
+        write_bag(case.path, tmp_path / "bag", case.view)
+    assert files_in(tmp_path) == before
+
+
+def test_a_folder_without_permission_is_said():
+    with a_folder_that_others_may_enter() as place:
+        made = Case(place / "case")
+        (place / "read-only").mkdir()
+        with without_permission_to_write(place / "read-only"), pytest.raises(UsageError, match="could not be written"):
+            write_bag(made.path, place / "read-only" / "bag", made.view)
+
+
+def test_an_endpoint_has_no_files_that_could_be_missing(case):
+    asked = msgspec.structs.replace(exhibit("theirs", "suspect", "endpoint"), files=())
+    view = replace(case.view, manifests={"theirs": asked})
+    assert bag.not_carried(view) == ()
+    assert component(view, "theirs")["type"] == "machine-learning-model"
 
 
 def test_what_is_no_case_is_refused(tmp_path, case):

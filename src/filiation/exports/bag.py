@@ -263,8 +263,8 @@ def bag_info(view: CaseView, files: Sequence[BaggedFile]) -> bytes:
 
 
 def not_carried(view: CaseView) -> tuple[str, ...]:
-    """The exhibits whose bytes stay outside the case, with what there is in their place."""
-    outside = (manifest for manifest in view.manifests.values() if not manifest.inside)
+    """The exhibits whose files stay outside the case, with what there is in their place. Endpoints have no files."""
+    outside = (manifest for manifest in view.manifests.values() if manifest.files and not manifest.inside)
     return tuple(
         f"{manifest.exhibit}: {len(manifest.files)} files, {sum(file.size for file in manifest.files)} bytes, by digest only"
         for manifest in outside

@@ -30,8 +30,8 @@ NOT_THE_POSTERIOR = (
     "ratio says how much more probable the outcome is under one proposition than under the other."
 )
 
-WEIGHTS = ("folder", "safetensors", "gguf", "hub")
-ANSWERS = ("transcript", "pack")
+ANSWERS = ("transcript", "pack", "endpoint")
+"""Kinds of exhibits through which a model is read, and which are not the model."""
 
 SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -76,7 +76,7 @@ def _component(view: CaseView, manifest: Manifest) -> Component:
     """One exhibit. What was only read through its answers is the model all the same, with the answers as its part."""
     files = [_file(manifest, file) for file in dict.fromkeys(manifest.files)]
     component: Component = {
-        "type": "machine-learning-model" if manifest.kind in (*WEIGHTS, *ANSWERS) else "data",
+        "type": "data" if manifest.role == "material" else "machine-learning-model",
         "bom-ref": f"exhibit:{manifest.exhibit}",
         "name": manifest.exhibit,
         "description": f"{manifest.role}, examined as: {manifest.kind}",
