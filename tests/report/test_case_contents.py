@@ -35,7 +35,7 @@ def strip(told, test):
 
 def test_cards_follow_the_plan_and_say_where_nothing_came_out(told):
     assert [card.proposition.value for card in told.cards] == ["weights", "design", "tokenizer"]
-    assert all(card.planned is not None for card in told.cards)
+    assert all(card.planned for card in told.cards)
     assert told.cards[2].statements == ()
 
 
@@ -62,10 +62,36 @@ def test_every_relation_stands_beside_the_alternative_it_is_weighed_against(told
     assert sides[-1] == ("", "distilled from a third")
 
 
+def test_several_alternatives_of_one_proposition_stand_on_one_card(found):
+    weights = case_sample.plan().propositions[0]
+    indices = {"weights.dimension-index": 1.0}
+    second = msgspec.structs.replace(
+        weights, alternative="embeddings initialised and trained independently of each other", weights=indices
+    )
+    both = case_sample.plan(propositions=(weights, second))
+    cards = case_contents.case_contents(case_sample.view(found, planned=both)).cards
+    assert [card.proposition.value for card in cards] == ["weights", "design"]
+    assert [statement.planned for statement in cards[0].statements] == [True, True, True]
+    one = case_contents.case_contents(case_sample.view(found)).cards[0]
+    assert [statement.planned for statement in one.statements] == [True, True, False]
+
+
+def test_an_exhibit_of_several_parts_has_the_lineage_and_the_attributes_of_all(view):
+    manifests = {name: sheet for name, sheet in view.manifests.items() if name != "base-c"}
+    bare = msgspec.structs.replace(view.manifests["base-c"], lineage="", attributes={})
+    parts = {
+        "base-c/weights": bare,
+        "base-c/answers": msgspec.structs.replace(bare, lineage="x", attributes={"of": "answers"}),
+    }
+    told = case_contents.case_contents(replace(view, manifests=manifests | parts))
+    subject = next(subject for subject in told.suspects if subject.name == "base-c")
+    assert (subject.lineage, subject.attributes["of"]) == ("x", "answers")
+
+
 def test_what_was_concluded_without_a_plan_stands_last_and_is_marked(found):
     planned = case_sample.plan(propositions=case_sample.plan().propositions[:1])
     cards = case_contents.case_contents(case_sample.view(found, planned=planned)).cards
-    assert [(card.proposition.value, card.planned is None) for card in cards] == [("weights", False), ("design", True)]
+    assert [(card.proposition.value, not card.planned) for card in cards] == [("weights", False), ("design", True)]
 
 
 def test_until_the_suspect_is_revealed_nothing_is_told_of_it(found):

@@ -52,7 +52,7 @@ from filiation.evidence import (
 )
 from filiation.report import wording
 from filiation.report.case_validation import Validated, validated
-from filiation.report.contents import OutcomeSection, Ranking, contents, kind, ranking_of, tally
+from filiation.report.contents import OutcomeSection, PropositionSection, Ranking, contents, kind, ranking_of, tally
 from filiation.statistics.likelihood import upper_limit
 from filiation.statistics.line_up import name_key
 
@@ -160,26 +160,28 @@ class Statement:
 
     conclusion: Conclusion
     relation: str
+    planned: bool
     principal: OutcomeSection | None
     merged: tuple[OutcomeSection, ...]
 
 
 @dataclass(frozen=True)
 class Card:
-    """A proposition with its statements, one for each kind of null. `planned` is None where no plan names it."""
+    """A proposition with its statements, one for each alternative and kind of null. `planned` is empty where no plan names it."""
 
     proposition: Proposition
-    planned: PlannedProposition | None
+    planned: tuple[PlannedProposition, ...]
     statements: tuple[Statement, ...]
     unknown: tuple[OutcomeSection, ...]
 
     @property
     def sides(self) -> tuple[tuple[str, str], ...]:
-        """Each relation in dispute with the alternative that it is weighed against, each pair once."""
+        """Each relation in dispute with the alternative that it is weighed against, each pair once; no relation where no
+        outcome names one."""
         pairs = dict.fromkeys((statement.relation, statement.conclusion.alternative) for statement in self.statements)
-        planned = self.planned.alternative if self.planned else ""
-        if planned and planned not in {alternative for _, alternative in pairs}:
-            pairs |= {("", planned): None}
+        pairs |= {(section.outcome.relation_class, section.outcome.alternative): None for section in self.unknown}
+        named = {alternative for _, alternative in pairs}
+        pairs |= {("", planned.alternative): None for planned in self.planned if planned.alternative not in named}
         return tuple(pairs)
 
 
@@ -431,18 +433,24 @@ def _subjects(view: CaseView, plan: Plan | None, plan_digest: str) -> tuple[Subj
 
 def _subject(view: CaseView, plan: Plan | None, model: ExaminedModel) -> Subject:
     name = _name_of(model)
-    manifest = view.manifests.get(model.exhibit)
-    pool = {entry.exhibit: entry for entry in plan.line_up.pool} if plan else {}
-    in_pool = pool.get(model.exhibit)
+    pool = plan.line_up.pool if plan else ()
+    known: list[Manifest | PlannedExhibit] = [entry for entry in pool if entry.exhibit == model.exhibit]
+    known += _sheets(view, model.exhibit)
     return Subject(
         name=name,
         code_name=model.subject,
         role=model.role,
-        lineage=(manifest.lineage if manifest else "") or (in_pool.lineage if in_pool else ""),
+        lineage=next((entry.lineage for entry in reversed(known) if entry.lineage), ""),
         shares_explanation=bool(plan and model.exhibit and model.exhibit in plan.line_up.shares_explanation),
-        attributes=(manifest.attributes if manifest else {}) or (in_pool.attributes if in_pool else {}),
+        attributes={key: value for entry in known for key, value in entry.attributes.items()},
         model=model,
     )
+
+
+def _sheets(view: CaseView, exhibit: str) -> list[Manifest]:
+    """The manifests of an exhibit; one of several parts has one for each ('suspect', 'suspect/answers')."""
+    named = (sheet for name, sheet in view.manifests.items() if name == exhibit or name.startswith(f"{exhibit}/"))
+    return list(named) if exhibit else []
 
 
 def _name_of(model: ExaminedModel) -> str:
@@ -554,33 +562,41 @@ def _drawing(view: CaseView, plan: Plan | None, subjects: Sequence[Subject]) -> 
 def _cards(plan: Plan | None, examination: Examination | None) -> tuple[Card, ...]:
     """The planned propositions in their order, then what was concluded without a plan."""
     told = {section.proposition: section for section in contents(examination).propositions} if examination else {}
-    planned = {entry.proposition: entry for entry in (plan.propositions if plan else ())}
+    planned: dict[str, list[PlannedProposition]] = {}
+    for entry in plan.propositions if plan else ():
+        planned.setdefault(entry.proposition, []).append(entry)
     known = [Proposition(word) for word in planned if word in set(Proposition)]
     others = [proposition for proposition in told if proposition.value not in planned and told[proposition].findings]
-    cards = []
-    for proposition in (*known, *others):
-        section = told.get(proposition)
-        outcomes = section.outcomes if section else ()
-        conclusions = section.conclusions if section else ()
-        cards.append(
-            Card(
-                proposition=proposition,
-                planned=planned.get(proposition.value),
-                statements=tuple(
-                    _statement(conclusion, outcomes) for conclusion in conclusions if conclusion.merged_ids
-                ),
-                unknown=tuple(outcome for outcome in outcomes if outcome.kind != "finding"),
-            )
-        )
-    return tuple(cards)
+    return tuple(
+        _card(proposition, tuple(planned.get(proposition.value, ())), told.get(proposition))
+        for proposition in (*known, *others)
+    )
 
 
-def _statement(conclusion: Conclusion, outcomes: Sequence[OutcomeSection]) -> Statement:
+def _card(
+    proposition: Proposition, planned: tuple[PlannedProposition, ...], section: PropositionSection | None
+) -> Card:
+    outcomes = section.outcomes if section else ()
+    alternatives = {entry.alternative for entry in planned}
+    return Card(
+        proposition=proposition,
+        planned=planned,
+        statements=tuple(
+            _statement(conclusion, outcomes, conclusion.alternative in alternatives)
+            for conclusion in (section.conclusions if section else ())
+            if conclusion.merged_ids
+        ),
+        unknown=tuple(outcome for outcome in outcomes if outcome.kind != "finding"),
+    )
+
+
+def _statement(conclusion: Conclusion, outcomes: Sequence[OutcomeSection], planned: bool) -> Statement:
     merged = tuple(section for section in outcomes if section.outcome.id in conclusion.merged_ids)
     principal = next((section for section in merged if section.outcome.id == conclusion.merged_ids[-1]), None)
     return Statement(
         conclusion=conclusion,
         relation=principal.outcome.relation_class if principal else "",
+        planned=planned,
         principal=principal,
         merged=merged,
     )
