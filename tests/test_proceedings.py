@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from filiation.case.beacons import DEFAULT, announced
-from filiation.case.records import Examined, Manifest, Noted, Observed, Plan, Role
+from filiation.case.records import Admitted, Examined, Manifest, Noted, Observed, Plan, Role
 from filiation.case.signing import Signer, new_signer
 from filiation.errors import RecordError, SourceError, UsageError
 from filiation.evidence import Null, Proposition
@@ -367,6 +367,33 @@ def test_what_was_stored_and_never_named_is_named_when_the_case_is_closed(court:
     assert [body.objects for body in court.bodies(Noted)] == [(left,)]
     assert status(court.path).state == "closed"
     assert verify_case(court.path).passed
+
+
+def test_answers_of_an_endpoint_that_was_not_asked_to_the_end_are_kept(court: Court, tmp_path: Path) -> None:
+    with fault_server() as server:
+        court.admit(f"openai:small-1@{server.url}", "theirs", "suspect")
+    with court.sitting() as held:
+        recording = held.folder.recording_path("theirs")
+        recording.write_bytes(b"half a recording")
+        close(held)
+        ((digest,),) = [body.objects for body in court.bodies(Noted)]
+        assert held.folder.objects.get(digest) == b"half a recording"
+    assert not recording.exists()
+    assert verify_case(court.path).passed
+
+
+def test_a_manifest_that_names_a_file_elsewhere_writes_nothing_there(
+    court: Court, folders: Path, tmp_path: Path
+) -> None:
+    """A case comes from the other side: what it says of file names is hostile input."""
+    manifest = court.admit(folders / "ours", "ours", "reference")
+    file = msgspec.structs.replace(manifest.files[0], name=str(tmp_path / "elsewhere"))
+    with court.sitting() as held:
+        hostile = msgspec.structs.replace(manifest, exhibit="hostile", files=(file,))
+        held.append(Admitted(exhibit="hostile", role="control", manifest=held.folder.put_record(hostile)))
+        with pytest.raises(RecordError, match="outside its folder"):
+            Exhibits(held).open("hostile")
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_remark_is_held_to_the_wording_of_reports(court: Court) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def ask_endpoints(sitting: Sitting, plan: Plan, drawn: Drawn, taking_part: list[
     What was recorded stays when asking is interrupted, and the same command goes on. Raises SourceError where an endpoint
     leaves questions unanswered.
     """
-    done = {entry.body.exhibit for entry in sitting.folder.entries if isinstance(entry.body, Asked)}
+    done = _asked_before(sitting)
     waiting = [
         manifest
         for name, manifest in sitting.manifests.items()
@@ -35,6 +36,18 @@ def ask_endpoints(sitting: Sitting, plan: Plan, drawn: Drawn, taking_part: list[
         return []
     questions = _questions(plan, drawn)
     return [_asked(sitting, plan, manifest, questions) for manifest in waiting]
+
+
+def unfinished_recordings(sitting: Sitting) -> list[Path]:
+    """Recordings of endpoints that were never asked to the end; those that were frozen into the case are taken away."""
+    for exhibit in _asked_before(sitting):
+        sitting.folder.recording_path(exhibit).unlink(missing_ok=True)
+    endpoints = [name for name, manifest in sitting.manifests.items() if manifest.kind == "endpoint"]
+    return [path for path in map(sitting.folder.recording_path, endpoints) if path.exists()]
+
+
+def _asked_before(sitting: Sitting) -> set[str]:
+    return {entry.body.exhibit for entry in sitting.folder.entries if isinstance(entry.body, Asked)}
 
 
 def _questions(plan: Plan, drawn: Drawn) -> tuple[Question, ...]:

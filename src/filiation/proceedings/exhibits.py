@@ -105,9 +105,15 @@ class Exhibits:
         """Its files as they were, in a folder outside the case; reading them from the case hashes them."""
         folder = self._place_for(manifest)
         for file in manifest.files:
+            if Path(file.name).name != file.name:
+                raise RecordError(
+                    f"its manifest names a file outside its folder: {file.name[:120]!r}",
+                    exhibit=manifest.exhibit,
+                    advice="this case was tampered with: run filiation case verify",
+                )
             (folder / file.name).write_bytes(self.case.folder.objects.get(file.sha256 or ""))
-        prefix, _, rest = manifest.location.rpartition("./") if "./" in manifest.location else ("", "", "")
-        return f"{prefix}{folder}/{rest}" if rest else str(folder)
+        prefix, inside, rest = manifest.location.partition("./")
+        return f"{prefix}{folder}/{rest}" if inside else str(folder)
 
     def _answers(self, manifest: Manifest) -> str:
         """What an endpoint answered, from the transcript that was frozen when it had been asked."""

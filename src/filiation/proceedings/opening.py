@@ -12,7 +12,11 @@ from filiation.case.folder import CaseFolder
 from filiation.case.reading import read_case
 from filiation.case.records import Authority, Closed, CounterTo, Entry, Header, Noted, Opened
 from filiation.errors import FiliationError, UsageError
+from filiation.proceedings.asking import unfinished_recordings
 from filiation.proceedings.sitting import Acting, Sitting
+
+SOFTWARE = f"filiation {__version__}"
+"""What the first entry names as the program that makes the case."""
 
 LARGEST_NOTE = 20_000
 """Letters of a remark."""
@@ -41,7 +45,7 @@ def open_case(
         title=title,
         party=party,
         key=acting.signer.key,
-        software=f"filiation {__version__}",
+        software=SOFTWARE,
         authorities=tuple(authority for authority, _ in named),
         counter_to=counter_to,
     )
@@ -82,11 +86,21 @@ def note(sitting: Sitting, text: str, files: Sequence[Path] = ()) -> Entry:
 
 
 def close(sitting: Sitting, remark: str = "") -> Entry:
-    """Close the case: nothing is written after it. Objects that no entry names are named in a remark first."""
+    """Close the case: nothing is written after it. What interrupted commands left is kept with a remark first."""
+    _keep_recordings(sitting)
     _name_leftovers(sitting)
     entry = sitting.append(Closed(remark=remark))
     sitting.sign(closed=True)
     return entry
+
+
+def _keep_recordings(sitting: Sitting) -> None:
+    """Answers of an endpoint that was never asked to the end belong to what was seen."""
+    left = unfinished_recordings(sitting)
+    if left:
+        note(sitting, "recordings of endpoints that were not asked to the end", left)
+    for path in left:
+        path.unlink()
 
 
 def _name_leftovers(sitting: Sitting) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from filiation.case import amendments, comparison
+from filiation.case.folder import REPORTS
 from filiation.case.reading import CaseRead, ReadCheckpoint, moment, read_case
 from filiation.case.records import (
     Admitted,
@@ -28,9 +29,10 @@ from filiation.case.records import (
     Verification,
 )
 from filiation.case.view import AnswersSideBySide, CaseView, CheckpointSummary, ExaminedModel, Stamp
-from filiation.errors import RecordError, SourceNotFound, UsageError
+from filiation.errors import MissingExtra, RecordError, SourceNotFound, UsageError
 from filiation.evidence import Examination, digest
 from filiation.proceedings.appendix import side_by_side, transcript_in
+from filiation.proceedings.opening import SOFTWARE
 from filiation.proceedings.plan_file import unknown
 from filiation.proceedings.sitting import Sitting
 
@@ -206,17 +208,33 @@ def _rendered(view: CaseView, draft: bool, pdf: bool) -> tuple[dict[str, bytes],
     return {**files, ".pdf": case_pdf.render(view, draft=draft, made=made)}, ""
 
 
-def report_again(path: Path) -> Any:
-    """For verification: a function that makes the files of a `report` entry again from the case at `path`."""
+def report_again(path: Path) -> Callable[[Entry], dict[str, bytes]]:
+    """For verification: a function that makes the files of a `report` entry again from the case at `path`.
+
+    It leaves out what this program would lay out otherwise for no fault of the case: reports of another version of it, and PDFs of
+    another version of typst.
+    """
     case = read_case(path)
 
     def again(entry: Entry) -> dict[str, bytes]:
         body = entry.body
         assert isinstance(body, Reported)
+        if case.opening is None or case.opening.software != SOFTWARE:
+            return {}
+        stem = f"report-{entry.sequence - 1:06}"
         told = case.record(body.declarations, Declarations) if body.declarations else Declarations()
         view = case_view(case, declarations=told, up_to=entry.sequence - 1)
-        files, _ = _rendered(view, body.draft, any(name.endswith(".pdf") for name in body.files))
-        stem = f"report-{entry.sequence - 1:06}"
+        files, _ = _rendered(view, body.draft, pdf=_laid_out_alike(path / REPORTS / f"{stem}.pdf"))
         return {f"{stem}{end}": data for end, data in files.items() if f"{stem}{end}" in body.files}
 
     return again
+
+
+def _laid_out_alike(file: Path) -> bool:
+    """Whether the typst installed here is the one that laid out a PDF."""
+    from filiation.report import case_pdf
+
+    try:
+        return case_pdf.laid_out_by(file.read_bytes()) == case_pdf.layouter()
+    except (OSError, MissingExtra):
+        return False

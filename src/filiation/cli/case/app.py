@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-
 import typer
 
 from filiation.cli.case import (
     admit,
+    challenge,
     close,
     draw,
     examine,
+    export,
     key,
     note,
     observe,
@@ -27,7 +26,7 @@ app = typer.Typer(
     name="case",
     help="A case file: what was planned, what was looked at, and evidence that the other side can check.",
     epilog="In order: key, open, admit, plan, draw, observe, examine, reveal, report, verify, close. "
-    "'status' says which step is due.",
+    "'status' says which step is due; 'challenge' is for the other side.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -46,6 +45,5 @@ app.command("verify")(verify.verify)
 app.command("note")(note.note)
 app.command("close")(close.close)
 app.command("status")(status.status)
-for later in ("challenge", "export"):
-    if importlib.util.find_spec(f"filiation.cli.case.{later}"):
-        app.command(later)(getattr(importlib.import_module(f"filiation.cli.case.{later}"), later))
+app.command("challenge")(challenge.challenge)
+app.command("export")(export.export)

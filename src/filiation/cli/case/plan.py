@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def plan(
-    case: Annotated[Path | None, typer.Argument(help="The folder of the case.", metavar="[CASE]")] = None,
-    file: Annotated[Path | None, typer.Argument(help="The plan as TOML.", metavar="[PLAN.toml]")] = None,
+    case: Annotated[Path | None, typer.Argument(help="The folder of the case.", metavar="CASE")] = None,
+    file: Annotated[Path | None, typer.Argument(help="The plan as TOML.", metavar="PLAN.toml")] = None,
     amend: Annotated[bool, typer.Option("--amend", help="Replace the plan in force, for everybody to see.")] = False,
     reason: Annotated[str, typer.Option(help="Why the plan is amended.")] = "",
     example: Annotated[
