@@ -14,7 +14,7 @@ OURS, THEIRS = "Alder", "Birch"
 """What the reference and the suspect are called, in both cases."""
 
 TOKENIZER = "byte-level BPE of 768 tokens"
-RELEASE = 2026
+RELEASE = "second half of 2026"
 FOILS = 4
 
 PLAN = """\
