@@ -175,14 +175,18 @@ class Card:
     unknown: tuple[OutcomeSection, ...]
 
     @property
-    def sides(self) -> tuple[tuple[str, str], ...]:
-        """Each relation in dispute with the alternative that it is weighed against, each pair once; no relation where no
-        outcome names one."""
-        pairs = dict.fromkeys((statement.relation, statement.conclusion.alternative) for statement in self.statements)
-        pairs |= {(section.outcome.relation_class, section.outcome.alternative): None for section in self.unknown}
+    def sides(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Each relation in dispute with the alternatives that it is weighed against; planned alternatives of which no outcome
+        speaks stand last, without a relation."""
+        pairs = [(statement.relation, statement.conclusion.alternative) for statement in self.statements]
+        pairs += [(section.outcome.relation_class, section.outcome.alternative) for section in self.unknown]
         named = {alternative for _, alternative in pairs}
-        pairs |= {("", planned.alternative): None for planned in self.planned if planned.alternative not in named}
-        return tuple(pairs)
+        pairs += [("", planned.alternative) for planned in self.planned if planned.alternative not in named]
+        relations = dict.fromkeys(relation for relation, _ in pairs)
+        return tuple(
+            (relation, tuple(dict.fromkeys(alternative for of, alternative in pairs if of == relation)))
+            for relation in relations
+        )
 
 
 # ------------------------------------------------------------------------------------------------------ planned and done

@@ -808,10 +808,10 @@ ACTION_TITLES = {
 ROLE_TITLES = {"suspect": "suspect", "foil": "foil", "unrevealed": "not revealed", "control": "control"}
 
 BASIS = {
-    "drand": "a public beacon (drand) that was announced in the plan and did not exist when the plan was sealed",
-    "nist": "a public beacon (NIST) that was announced in the plan and did not exist when the plan was sealed",
+    "drand": "comes from a public beacon (drand) that was announced in the plan and did not exist when the plan was sealed",
+    "nist": "comes from a public beacon (NIST) that was announced in the plan and did not exist when the plan was sealed",
     "claimant": (
-        "the claimant's own choice: no beacon was announced. The draw can be repeated from the seed, and nothing shows that the seed "
+        "is the claimant's own choice: no beacon was announced. The draw can be repeated from the seed, and nothing shows that the seed "
         "was not chosen to suit"
     ),
 }
@@ -844,7 +844,7 @@ def foil_hits(found: int, foils: int, lineages_found: int, lineages: int, upper_
         told = "No foil has a finding on this test: it has no count of false positives in this case."
     else:
         told = (
-            f"{whole(found)} of {plural(foils, 'foil')} {'counts' if found == 1 else 'count'} as found, "
+            f"{whole(found)} of {plural(foils, 'foil')} {'counts' if 1 in (found, foils) else 'count'} as found, "
             f"{whole(lineages_found)} of {plural(lineages, 'lineage')}; 95 % upper limit on the share of lineages that would: "
             f"{share_limit(upper_limit)}."
         )
@@ -867,7 +867,7 @@ def errors_of(missed: int, lineages: int, upper_limit: float) -> tuple[str, str]
 
 def drawn_from(basis: str) -> str:
     """Where the seed comes from, as a sentence."""
-    return ended(f"The seed comes from {BASIS[basis]}")
+    return ended(f"The seed {BASIS[basis]}")
 
 
 def attribute(value: bool | int | float | str) -> str:
