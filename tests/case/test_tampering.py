@@ -446,6 +446,15 @@ def of_other_bytes(manifest: Manifest) -> Manifest:
     return msgspec.structs.replace(manifest, files=tuple(files), inside=False)
 
 
+def unpacked_elsewhere(manifest: Manifest) -> Manifest:
+    first, *rest = manifest.files
+    return msgspec.structs.replace(manifest, files=(msgspec.structs.replace(first, name="../../.bashrc"), *rest))
+
+
+def opened_elsewhere(manifest: Manifest) -> Manifest:
+    return msgspec.structs.replace(manifest, location="./../../.ssh/id_ed25519")
+
+
 def two_names_exchanged(body: Revealed, _case: CaseFolder) -> Revealed:
     first, second, *_ = body.exhibits
     swapped = {**body.exhibits, first: body.exhibits[second], second: body.exhibits[first]}
@@ -533,6 +542,14 @@ INSIDER: dict[str, tuple[Callable[[World], Change], set[int]]] = {
     "an exhibit never admitted": (lambda w: changing(Admitted, taken_out, 2), {CUSTODY}),
     "a suspect of other bytes": (lambda w: changing(Admitted, with_manifest(of_other_bytes), 1), {CUSTODY}),
     "a reference of other bytes": (lambda w: changing(Admitted, with_manifest(of_other_bytes)), {CUSTODY}),
+    "a file that would be unpacked elsewhere": (
+        lambda w: changing(Admitted, with_manifest(unpacked_elsewhere), 6),
+        {CUSTODY},
+    ),
+    "an exhibit that would be opened elsewhere": (
+        lambda w: changing(Admitted, with_manifest(opened_elsewhere), 6),
+        {CUSTODY},
+    ),
     "an exhibit admitted twice": (lambda w: changing(Admitted, lambda body, case: (body, body), 3), {CUSTODY}),
     "a manifest of another exhibit": (lambda w: changing(Admitted, with_fields(exhibit="gemini"), 4), {CUSTODY}),
     "the suspect observed under its own name": (lambda w: by_their_own_names, {CUSTODY}),

@@ -101,6 +101,20 @@ def test_remarks_say_what_a_case_that_holds_does_not_show(world: World, tmp_path
     assert "its beacon was still to come is the writer's word" in bare
 
 
+def test_a_look_outside_the_plan_at_the_suspect_under_its_own_name_is_told(world: World, tmp_path: Path) -> None:
+    def explored(_number: int, body: Body, _case: CaseFolder) -> Sequence[Body]:
+        if not isinstance(body, Observed) or body.exhibit != "atlas":
+            return (body,)
+        outside = msgspec.structs.replace(
+            body, exhibit="borealis", exploratory=True, observation="", absent="not there"
+        )
+        return (body, outside)
+
+    found = verified(world.remade(tmp_path / "case", explored))
+    assert found.passed
+    assert any("under their own names before the reveal: entries 13, 15" in remark for remark in found.remarks)
+
+
 def test_a_fingerprint_may_be_given_in_capitals(world: World) -> None:
     assert verified(world.folder, keyid=f" {world.signer.key.keyid.upper()} ").passed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 
 from filiation.case.amendments import draw_in_force
@@ -12,6 +13,9 @@ from filiation.case.records import Admitted, Asked, Drawn, Entry, Examined, Mani
 from filiation.case.tally import Tally
 from filiation.errors import RecordError
 from filiation.evidence import Identity, Observation
+
+_PLAIN = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
+"""A file's name that leads nowhere else, hidden names left out."""
 
 # ------------------------------------------------------------------------------------------------------------- 8 custody
 
@@ -57,7 +61,17 @@ def _admissions(case: CaseRead, tally: Tally) -> None:
 
 
 def _stored_files(case: CaseRead, manifest: Manifest, where: str, tally: Tally) -> None:
-    for file in manifest.files if manifest.inside else ():
+    if not manifest.inside:
+        return
+    names = [file.name for file in manifest.files]
+    what = f"the files of {manifest.exhibit} are not called by plain names of their own"
+    meaning = "whoever unpacks them could be made to write somewhere else"
+    tally.hold(all(map(_PLAIN.fullmatch, names)) and len(set(names)) == len(names), where, what, meaning)
+    what = f"{manifest.exhibit} is said to lie at {manifest.location[:200]!r}, which is not in the case"
+    tally.hold(
+        _is_inside(manifest.location, names), where, what, "whoever opens it could be made to read something else"
+    )
+    for file in manifest.files:
         if not tally.hold(
             file.sha256 is not None, where, f"file {file.name!r} has no digest", "it lies in the case unnamed"
         ):
@@ -67,6 +81,13 @@ def _stored_files(case: CaseRead, manifest: Manifest, where: str, tally: Tally) 
         tally.hold(
             stored is None or stored[1] == file.size, where, what, "the manifest does not describe what was admitted"
         )
+
+
+def _is_inside(location: str, names: Sequence[str]) -> bool:
+    """Whether a location is the exhibit's folder, one of its files, or a model of one of its transcripts."""
+    if location == ".":
+        return True
+    return any(location == f"./{name}" or location.startswith(f"transcripts:./{name}#") for name in names)
 
 
 def _known(case: CaseRead, before: Sequence[Entry], body: Observed | Examined, where: str, tally: Tally) -> None:

@@ -18,7 +18,7 @@ from filiation.case.checks_plan import completeness, draw, plan_before_observati
 from filiation.case.judged import Judge, Judged, judged_again
 from filiation.case.objects import Progress, silent
 from filiation.case.reading import CaseRead, read_case
-from filiation.case.records import Check, Drawn, Examined, Observed, Sealed, Verification
+from filiation.case.records import Check, Drawn, Examined, Observed, Revealed, Sealed, Verification
 from filiation.case.tally import Tally
 from filiation.errors import MissingExtra
 
@@ -79,7 +79,8 @@ CHECKS: tuple[tuple[int, str, str], ...] = (
     (
         8,
         "Custody",
-        "Every exhibit was admitted once, before it was used, and its manifest describes it. What was hashed of an exhibit when it was "
+        "Every exhibit was admitted once, before it was used, and its manifest describes it; what lies in the case has plain names "
+        "that lead nowhere else. What was hashed of an exhibit when it was "
         "examined is what was admitted. Planned looks at the suspect and the foils go by code name. Code names are revealed once, after "
         "a planned examination of everybody in the line-up and after a checkpoint signed the last of them; nothing planned follows.",
     ),
@@ -247,5 +248,25 @@ def _of_the_plan(case: CaseRead) -> Iterator[str]:
     exploratory = sum(isinstance(e.body, Observed | Examined) and e.body.exploratory for e in case.entries)
     if exploratory:
         yield f"{exploratory} entries are exploratory: they were not planned, and no conclusion of the plan rests on them"
+    yield from _of_looks_by_name(case)
     if case.lines and not plan_in_force(case.entries):
         yield "no plan was sealed: whatever the case holds is exploratory"
+
+
+def _of_looks_by_name(case: CaseRead) -> Iterator[str]:
+    """Exploratory looks at suspect or foils under their own names, while code names were to hide who they are."""
+    hidden: set[str] = set()
+    looked: list[int] = []
+    for entry in case.entries:
+        body = entry.body
+        if isinstance(body, Drawn):
+            plan = case.plans.get(body.plan)
+            hidden = {*body.foils, *((plan.suspect,) if plan else ())}
+        elif isinstance(body, Revealed):
+            hidden = set()
+        elif isinstance(body, Observed | Examined):
+            name = body.exhibit if isinstance(body, Observed) else body.subject
+            looked += [entry.sequence] if name in hidden else []
+    if looked:
+        numbers = ", ".join(map(str, looked))
+        yield f"models of the line-up were looked at under their own names before the reveal: entries {numbers}"
