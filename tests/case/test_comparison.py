@@ -158,7 +158,7 @@ def test_crossing_the_threshold_is_another_outcome() -> None:
 
 EXPLAINED: dict[str, tuple[dict[str, Any], str, bool]] = {
     "a parameter of its examiner": ({"parameters": {"EXAMINER": {"depth": 3}}}, "parameters: EXAMINER.depth", True),
-    "a parameter of another": ({"parameters": {"another": {"depth": 3}}}, "parameters: another.depth", False),
+    "a parameter of another": ({"parameters": {"OTHER": {"depth": 3}}}, "parameters: OTHER.depth", False),
     "its calibration": ({"calibration_digests": {"EXAMINER": "0" * 64}}, "calibration: EXAMINER", True),
     "its version": ({"examiner_versions": {"EXAMINER": "9"}}, "versions: EXAMINER", True),
     "a control": ({"controls": PLAN.controls[1:]}, f"controls: {sample.CONTROLS[0]}", True),
@@ -167,6 +167,7 @@ EXPLAINED: dict[str, tuple[dict[str, Any], str, bool]] = {
         "weights: other",
         False,
     ),
+    "an examiner that the answer leaves out": ({"examiners": ["EXAMINER"]}, "examiners: OTHER", False),
     "remarks": ({"remarks": "nothing at issue"}, "", False),
 }
 
@@ -174,12 +175,17 @@ EXPLAINED: dict[str, tuple[dict[str, Any], str, bool]] = {
 @pytest.mark.parametrize("case", EXPLAINED)
 def test_only_what_a_test_rests_on_explains_its_difference(case: str) -> None:
     fields, label, explains = EXPLAINED[case]
-    named = msgspec.json.decode(canonical(fields).replace(b"EXAMINER", DETECTED.examiner.encode()))
-    plan = msgspec.convert({**msgspec.to_builtins(PLAN), **named}, Plan)
+    (other,) = {*PLAN.examiners} - {DETECTED.examiner}
+
+    def named(text: str) -> str:
+        return text.replace("EXAMINER", DETECTED.examiner).replace("OTHER", other)
+
+    said = msgspec.json.decode(named(canonical(fields).decode()))
+    plan = msgspec.convert({**msgspec.to_builtins(PLAN), **said}, Plan)
     changed = {name: getattr(plan, name) for name in fields}
     found = answered({"the suspect": with_outcome(RELATED, log10_p=0.0), "a foil": UNRELATED}, **changed)
     labels = [change.label for change in found.changes]
-    label = label.replace("EXAMINER", DETECTED.examiner)
+    label = named(label)
     assert (label in labels) == bool(label)
     different = next(test for test in found.tests if test.agreement == "another outcome")
     assert (label in different.explained_by) == explains

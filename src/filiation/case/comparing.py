@@ -134,9 +134,12 @@ def _planned(first: Plan, second: Plan) -> Iterator[tuple[Aspect, dict[str, str]
     yield "alternatives", _alternatives(first), _alternatives(second)
     yield "weights", _weights(first), _weights(second)
     yield "examiners", dict.fromkeys(first.examiners, "planned"), dict.fromkeys(second.examiners, "planned")
-    yield "parameters", _parameters(first), _parameters(second)
-    yield "versions", first.examiner_versions, second.examiner_versions
-    yield "calibration", first.calibration_digests, second.calibration_digests
+    both = [
+        name for name in first.examiners if name in second.examiners
+    ]  # one who speaks on one side only is told once
+    yield "parameters", _parameters(first, both), _parameters(second, both)
+    yield "versions", _named(first.examiner_versions, both), _named(second.examiner_versions, both)
+    yield "calibration", _named(first.calibration_digests, both), _named(second.calibration_digests, both)
     yield "controls", _lineages(first), _lineages(second)
     yield "line-up", _line_up(first.line_up), _line_up(second.line_up)
     yield "prompts", _prompts(first), _prompts(second)
@@ -161,8 +164,17 @@ def _weights(plan: Plan) -> dict[str, str]:
     return {test: _text(weight) for each in plan.propositions for test, weight in each.weights.items()}
 
 
-def _parameters(plan: Plan) -> dict[str, str]:
-    return {f"{e}.{name}": _text(value) for e, settings in plan.parameters.items() for name, value in settings.items()}
+def _named(values: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _parameters(plan: Plan, examiners: Sequence[str]) -> dict[str, str]:
+    return {
+        f"{examiner}.{name}": _text(value)
+        for examiner, settings in plan.parameters.items()
+        if examiner in examiners
+        for name, value in settings.items()
+    }
 
 
 def _lineages(plan: Plan) -> dict[str, str]:

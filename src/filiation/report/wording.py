@@ -28,6 +28,7 @@ from filiation.case.records import (
     Reported,
     Revealed,
     Sealed,
+    Stopping,
 )
 from filiation.errors import UsageError
 from filiation.evidence import (
@@ -917,6 +918,24 @@ def checkpoint_stamps(stamps: Sequence[tuple[str, str]], unstamped: str) -> str:
     return f"stamped by {told}" + (f"; {visible(unstamped)}" if unstamped else "")
 
 
+def checkpoints(checkpoints: int, stamped: int) -> str:
+    """How many checkpoints there are: '18 checkpoints, none with a time-stamp'."""
+    return f"{plural(checkpoints, 'checkpoint')}, {whole(stamped) if stamped else 'none'} with a time-stamp"
+
+
+def stopping(rule: Stopping) -> str:
+    """When asking stops, as the plan fixed it."""
+    told = {
+        "fixed": "everything that was planned is asked",
+        "path maximum": "asked in rounds; the maximum of the whole path is ranked among control lineages that were asked the same",
+    }[rule.rule]
+    limits = [plural(rule.prompts, "prompt")] if rule.prompts else []
+    limits.append(f"{plural(rule.samples, 'answer')} to each")
+    limits += [f"at most {plural(rule.budget_requests, 'request')}"] if rule.budget_requests else []
+    limits += [f"at most {rule.budget_seconds:g} seconds"] if rule.budget_seconds else []
+    return f"{told}; {', '.join(limits)}"
+
+
 def case_state(closed: bool, checkpoint: int | None, after: int) -> str:
     """How a case stands: closed, or open at its last checkpoint."""
     if checkpoint is None:
@@ -1073,14 +1092,17 @@ def change_told(change: Change) -> str:
     return f"{named}{first} in the case, {second} in the challenge"
 
 
-def result_told(result: Result | None) -> str:
+def result_told(result: Result | None, null: Null) -> str:
     """What came out of a test, for a column: counts and chance before the word."""
     if result is None:
         return "not made"
     if result.log10_p is None:
         return f"{KIND_TITLES[result.kind]}: {_running(result.reason)}"
     side = "counts as detected" if result.detected else "does not count as detected"
-    return f"{whole(result.count)} of {whole(result.opportunities)}, p {probability(result.log10_p)}: {side}"
+    counted = f"{whole(result.count)} of {whole(result.opportunities)}"
+    if null is Null.POPULATION:
+        counted += " other lineages stand as high"
+    return f"{counted}, p {probability(result.log10_p)}: {side}"
 
 
 def conclusion_told(conclusion: Conclusion | None) -> str:
@@ -1102,12 +1124,13 @@ def explained_told(compared: TestCompared | ConclusionCompared) -> str:
 
 
 def comparison_lines(comparison: Comparison) -> tuple[str, ...]:
-    """The whole comparison as sentences: the summary, what was changed, then every difference."""
+    """The whole comparison as sentences: the summary, what was changed, where both agree, then every difference."""
     changes = [f"Changed, {change.aspect}: {change_told(change)}." for change in comparison.changes]
     return (
         comparison_title(comparison) + ".",
         comparison_summary(comparison),
         *changes,
+        *_agreeing(comparison),
         *(_difference_told(each) for each in comparison.tests if each.agreement != "same bytes"),
         *(_difference_told(each) for each in comparison.conclusions if each.agreement != "same bytes"),
         seed_told(comparison),
@@ -1115,9 +1138,18 @@ def comparison_lines(comparison: Comparison) -> tuple[str, ...]:
     )
 
 
+def _agreeing(comparison: Comparison) -> tuple[str, ...]:
+    """The tests that came out to the same bytes, a line for each model; none where all did and the summary says so."""
+    found: dict[str, list[str]] = {}
+    for test in comparison.tests if not comparison.same_bytes else ():
+        if test.agreement == "same bytes":
+            found.setdefault(visible(test.exhibit, 120), []).append(visible(test.test, 120))
+    return tuple(f"{exhibit}, the same bytes: {', '.join(tests)}." for exhibit, tests in found.items())
+
+
 def _difference_told(compared: TestCompared | ConclusionCompared) -> str:
     if isinstance(compared, TestCompared):
-        what, told = compared.test, [result_told(result) for result in (compared.original, compared.challenge)]
+        what, told = compared.test, [result_told(result, compared.null) for result in (compared.original, compared.challenge)]
     else:
         what = f"{PROPOSITION_TITLES[compared.proposition]}, null {NULL_TITLES[compared.null]}"
         told = [conclusion_told(conclusion) for conclusion in (compared.original, compared.challenge)]
