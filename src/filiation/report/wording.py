@@ -1149,7 +1149,8 @@ def _agreeing(comparison: Comparison) -> tuple[str, ...]:
 
 def _difference_told(compared: TestCompared | ConclusionCompared) -> str:
     if isinstance(compared, TestCompared):
-        what, told = compared.test, [result_told(result, compared.null) for result in (compared.original, compared.challenge)]
+        what = compared.test
+        told = [result_told(result, compared.null) for result in (compared.original, compared.challenge)]
     else:
         what = f"{PROPOSITION_TITLES[compared.proposition]}, null {NULL_TITLES[compared.null]}"
         told = [conclusion_told(conclusion) for conclusion in (compared.original, compared.challenge)]
