@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 from filiation.case.beacons import DEFAULT, announced
 from filiation.case.records import Admitted, Examined, Manifest, Noted, Observed, Plan, Role
 from filiation.case.signing import Signer, new_signer
-from filiation.errors import RecordError, SourceError, UsageError
+from filiation.errors import RecordError, SourceError, UnsafeSource, UsageError
 from filiation.evidence import Null, Proposition
 from filiation.examiners.catalogue import chosen
 from filiation.proceedings.admission import Origin, admit, models_at, usual_name
@@ -31,6 +32,7 @@ from filiation.proceedings.status import status
 from filiation.proceedings.verifying import reacquire, verify_case
 from filiation.sources.joined import JoinedSource
 from filiation.sources.open import open_source
+from filiation.sources.packs import opened, shipped
 from filiation.sources.simulated import world
 from studies.time_stamping import LocalAuthority
 from studies.zoo import Zoo
@@ -382,18 +384,66 @@ def test_answers_of_an_endpoint_that_was_not_asked_to_the_end_are_kept(court: Co
     assert verify_case(court.path).passed
 
 
-def test_a_manifest_that_names_a_file_elsewhere_writes_nothing_there(
-    court: Court, folders: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "location"),
+    [
+        ("../elsewhere", "."),
+        ("/tmp/elsewhere", "."),
+        ("..", "."),
+        ("", "."),
+        (".hidden", "."),
+        ("a\\b", "."),
+        ("c:b", "."),
+        ("tokenizer.json", "./../../elsewhere"),
+        ("tokenizer.json", "transcripts:./other.parquet#m"),
+        ("tokenizer.json", "/etc"),
+        ("tokenizer.json", ".."),
+    ],
+)
+def test_a_manifest_that_names_files_elsewhere_is_refused(
+    court: Court, folders: Path, name: str, location: str
 ) -> None:
     """A case comes from the other side: what it says of file names is hostile input."""
     manifest = court.admit(folders / "ours", "ours", "reference")
-    file = msgspec.structs.replace(manifest.files[0], name=str(tmp_path / "elsewhere"))
+    file = msgspec.structs.replace(manifest.files[0], name=name)
     with court.sitting() as held:
-        hostile = msgspec.structs.replace(manifest, exhibit="hostile", files=(file,))
+        hostile = msgspec.structs.replace(manifest, exhibit="hostile", files=(file,), location=location)
         held.append(Admitted(exhibit="hostile", role="control", manifest=held.folder.put_record(hostile)))
-        with pytest.raises(RecordError, match="outside its folder"):
+        with pytest.raises(UnsafeSource):
             Exhibits(held).open("hostile")
-    assert not (tmp_path / "elsewhere").exists()
+        assert not any(held.scratch.rglob("*"))
+
+
+def test_every_file_is_admitted_with_the_digest_that_it_has(court: Court, zoo: Zoo, tmp_path: Path) -> None:
+    """Truth from hashlib over the files; the weights' own digest does not depend on where they are kept."""
+    manifests = [
+        court.admit(zoo["base-a"], "inside", "reference"),
+        court.admit(zoo["base-a"], "outside", "control", inside_limit=0),
+    ]
+    files = {path.name: path.read_bytes() for path in zoo["base-a"].iterdir() if path.name[0] != "."}
+    for manifest in manifests:
+        assert {file.name: (file.size, file.sha256) for file in manifest.files} == {
+            name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in files.items()
+        }
+        assert manifest.content_id == open_source(zoo["base-a"]).identity(True).content_id
+        assert manifest.attributes["architecture"] == "llama"
+    assert [manifest.inside for manifest in manifests] == [True, False]
+    with court.sitting() as held:
+        assert all(held.folder.objects.holds(str(file.sha256)) for file in manifests[0].files)
+
+
+def test_a_model_of_a_pack_must_still_be_in_that_pack(court: Court) -> None:
+    (pack,) = [folder for folder in shipped() if folder.name == "crux"]
+    model = opened("crux").card.models[0].name
+    manifest = court.admit(f"pack:crux#{model}", "ours", "reference")
+    with court.sitting() as held:
+        assert Exhibits(held).open("ours").format == "pack"
+        file = msgspec.structs.replace(manifest.files[0], sha256="0" * 64)
+        other = msgspec.structs.replace(manifest, exhibit="other", files=(file, *manifest.files[1:]))
+        held.append(Admitted(exhibit="other", role="control", manifest=held.folder.put_record(other)))
+        with pytest.raises(RecordError, match="not what was admitted"):
+            Exhibits(held).open("other")
+    assert pack.is_dir()
 
 
 def test_a_remark_is_held_to_the_wording_of_reports(court: Court) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 from filiation.case.ledger import time_text
 from filiation.case.objects import hash_files
 from filiation.case.records import Admitted, Manifest, Role, Setting
-from filiation.errors import SourceNotFound, UsageError
-from filiation.evidence import Absent, FileRecord
+from filiation.errors import MalformedSource, SourceNotFound, UsageError
+from filiation.evidence import Absent, FileRecord, Identity
 from filiation.proceedings.sitting import Sitting
 from filiation.sources.endpoints.location import endpoint_at, is_location
 from filiation.sources.identity import HASH_LIMIT
@@ -63,11 +63,13 @@ def admit(
     _check_name(sitting, exhibit, role)
     held = _held(location, exhibit, role)
     attributes = {**_found(held.source), **(origin.attributes or {})}
-    records, size = _hashed(sitting, held)
-    inside = bool(held.files) and held.kind not in ("pack", "hub") and size <= inside_limit
+    size = sum(path.stat().st_size for _, path in held.files)
+    identity = _identity(sitting, held, size)
+    records = _hashed(sitting, held, identity)
+    inside = bool(held.files) and held.kind != "pack" and size <= inside_limit
+    inside = inside and all(is_plain(name) for name, _ in held.files)
     if inside:
-        for _, path in held.files:
-            sitting.folder.objects.put_file(path)
+        _keep(sitting, held, records)
     manifest = Manifest(
         exhibit=exhibit,
         role=role,
@@ -80,11 +82,16 @@ def admit(
         model=held.model,
         files=records,
         inside=inside,
-        content_id=_content_id(sitting, held, size),
+        content_id=(identity.content_id or "") if identity else "",
         attributes=attributes,
     )
     sitting.append(Admitted(exhibit=exhibit, role=role, manifest=sitting.folder.put_record(manifest)))
     return manifest
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name is that of one file in a folder, on any system."""
+    return bool(name) and name[0] != "." and not set(name) & set("/\\:\0")
 
 
 def models_at(location: str) -> tuple[str, ...]:
@@ -101,8 +108,10 @@ def usual_name(location: str) -> str:
     """What an exhibit is called where nobody says: its model, or the last part of its path."""
     if is_location(location):
         name = endpoint_at(location).model
-    elif location.startswith((TRANSCRIPTS, PACKS)):
-        name = location.rpartition("#")[2]
+    elif location.startswith(TRANSCRIPTS):
+        name = split_location(location)[1] or split_location(location)[0].stem
+    elif location.startswith(PACKS):
+        name = location.partition("#")[2]
     else:
         name = Path(location).expanduser().resolve().name if not _is_hub(location) else location.partition("@")[0]
     return re.sub(r"[^A-Za-z0-9 ,._()+@-]+", "-", name).strip(" .-_")[:80]
@@ -141,7 +150,7 @@ def _held(location: str, exhibit: str, role: Role) -> _Held:
     source = open_source(location, name=exhibit)
     if location.startswith(TRANSCRIPTS):
         file, _ = split_location(location)
-        model = source.location.rpartition("#")[2] if "#" in source.location else ""
+        model = source.transcript().model
         return _Held("transcript", ((file.name, file),), f"{TRANSCRIPTS}./{file.name}#{model}", model, source)
     if isinstance(source, PackSource):
         return _Held("pack", _files_in(source.pack.folder), ".", location.rpartition("#")[2], source)
@@ -171,26 +180,39 @@ def _files_in(folder: Path) -> tuple[tuple[str, Path], ...]:
     return tuple((path.name, path) for path in sorted(folder.iterdir()) if path.is_file() and path.name[0] != ".")
 
 
-def _hashed(sitting: Sitting, held: _Held) -> tuple[tuple[FileRecord, ...], int]:
-    """Name, size and SHA-256 of every file: read once and streamed; of a hub, what the hub claims."""
-    if held.kind == "hub" and held.source is not None:
-        files = held.source.identity(False, sitting.progress).files
-        return files, sum(file.size for file in files)
-    found = hash_files([path for _, path in held.files], sitting.progress)
-    records = [
-        FileRecord(name=name, size=found[path][1], sha256=found[path][0], basis="read") for name, path in held.files
-    ]
-    return tuple(records), sum(record.size for record in records)
+def _keep(sitting: Sitting, held: _Held, records: Sequence[FileRecord]) -> None:
+    """Copy the files into the case; they must still be those that were hashed."""
+    for (name, path), record in zip(held.files, records, strict=True):
+        if sitting.folder.objects.put_file(path) != record.sha256:
+            raise MalformedSource(
+                f"{name} changed while it was admitted",
+                exhibit=str(path),
+                advice="wait until nobody writes it any more",
+            )
 
 
-def _content_id(sitting: Sitting, held: _Held, size: int) -> str:
-    """Digest of weights or answers whatever their wrapping; weights beyond the limit are not read a second time."""
-    if held.source is None or held.kind == "hub":
-        return ""
-    tensors = held.source.tensors()
-    if held.kind not in ("transcript", "pack") and (isinstance(tensors, Absent) or size > HASH_LIMIT):
-        return ""
-    return held.source.identity(True, sitting.progress).content_id or ""
+def _identity(sitting: Sitting, held: _Held, size: int) -> Identity | None:
+    """Who an exhibit is whatever its wrapping; weights beyond the limit are read once, for the digests of their files."""
+    if held.source is None:
+        return None
+    if held.kind == "hub":
+        return held.source.identity(False, sitting.progress)
+    weightless = held.kind not in ("transcript", "pack") and isinstance(held.source.tensors(), Absent)
+    return None if weightless or size > HASH_LIMIT else held.source.identity(True, sitting.progress)
+
+
+def _hashed(sitting: Sitting, held: _Held, identity: Identity | None) -> tuple[FileRecord, ...]:
+    """Name, size and SHA-256 of every file, streamed, each hashed once; of a hub, what the hub claims."""
+    if held.kind == "hub" and identity:
+        return identity.files
+    known = {file.name: file for file in identity.files if file.basis == "read"} if identity else {}
+    found = hash_files([path for name, path in held.files if name not in known], sitting.progress)
+    return tuple(
+        known[name]
+        if name in known
+        else FileRecord(name=name, size=found[path][1], sha256=found[path][0], basis="read")
+        for name, path in held.files
+    )
 
 
 def _found(source: Source | None) -> dict[str, Setting]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from filiation.case.objects import hash_files
 from filiation.case.records import Asked, Manifest, Plan
-from filiation.errors import RecordError, SourceNotFound, UsageError
+from filiation.errors import RecordError, SourceNotFound, UnsafeSource, UsageError
+from filiation.proceedings.admission import is_plain
 from filiation.proceedings.sitting import CaseAtHand
 from filiation.sources.joined import JoinedSource
 from filiation.sources.open import TRANSCRIPTS, open_source
@@ -33,6 +34,7 @@ class Exhibits:
     places: Mapping[str, str] = field(default_factory=dict)
     trust_size: bool = False
     _checked: dict[str, str] = field(default_factory=dict)
+    _hashed: dict[Path, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         strange = set(self.places) - set(self.case.manifests)
@@ -98,22 +100,18 @@ class Exhibits:
         if manifest.inside:
             return self._unpacked(manifest)
         if manifest.kind in ("hub", "pack"):
-            return self.places.get(manifest.exhibit, manifest.location)
+            return self._elsewhere(manifest)
         return self._outside(manifest)
 
     def _unpacked(self, manifest: Manifest) -> str:
         """Its files as they were, in a folder outside the case; reading them from the case hashes them."""
-        folder = self._place_for(manifest)
+        opens = _opens_inside(manifest)
+        folder = self._place_for(*(f"{file.sha256} {file.name}" for file in manifest.files))
         for file in manifest.files:
-            if Path(file.name).name != file.name:
-                raise RecordError(
-                    f"its manifest names a file outside its folder: {file.name[:120]!r}",
-                    exhibit=manifest.exhibit,
-                    advice="this case was tampered with: run filiation case verify",
-                )
-            (folder / file.name).write_bytes(self.case.folder.objects.get(file.sha256 or ""))
-        prefix, inside, rest = manifest.location.partition("./")
-        return f"{prefix}{folder}/{rest}" if inside else str(folder)
+            if not (folder / file.name).exists():
+                (folder / file.name).write_bytes(self.case.folder.objects.get(file.sha256 or ""))
+        model = f"#{manifest.model}" if manifest.kind == "transcript" else ""
+        return f"{TRANSCRIPTS if model else ''}{folder / opens if opens else folder}{model}"
 
     def _answers(self, manifest: Manifest) -> str:
         """What an endpoint answered, from the transcript that was frozen when it had been asked."""
@@ -123,16 +121,29 @@ class Exhibits:
             raise UsageError(
                 "this endpoint has not been asked yet", exhibit=manifest.exhibit, advice=self.case.do("observe")
             )
-        file = self._place_for(manifest) / "answers.parquet"
+        file = self._place_for(transcript) / "answers.parquet"
         file.write_bytes(self.case.folder.objects.get(transcript))
         return f"{TRANSCRIPTS}{file}"
 
-    def _place_for(self, manifest: Manifest) -> Path:
-        folder = self.case.scratch / hashlib.sha256(manifest.exhibit.encode()).hexdigest()[:16]
+    def _place_for(self, *contents: str) -> Path:
+        """A folder for these contents: exhibits that lie in one file, such as recordings of many models, share it."""
+        folder = self.case.scratch / hashlib.sha256("\n".join(contents).encode()).hexdigest()[:32]
         folder.mkdir(exist_ok=True)
         return folder
 
     # --------------------------------------------------------------------------------------------- outside the case
+
+    def _elsewhere(self, manifest: Manifest) -> str:
+        """A hub's model or a pack's: it must still claim, or hold, the bytes that it did."""
+        location = self.places.get(manifest.exhibit, manifest.location)
+        source = open_source(location, name=manifest.exhibit)
+        if isinstance(source, PackSource):
+            self._check_bytes(manifest, source.pack.folder)
+        elif source.format != "hub":
+            self._check_bytes(manifest, Path(location).expanduser())
+        elif source.identity(False).files != manifest.files:
+            raise _altered(manifest, "the hub claims other files")
+        return location
 
     def _outside(self, manifest: Manifest) -> str:
         given = self.places.get(manifest.exhibit)
@@ -159,14 +170,11 @@ class Exhibits:
         sizes = {name: path.stat().st_size for name, path in files.items()}
         altered = [file.name for file in manifest.files if sizes[file.name] != file.size]
         if not altered and not self.trust_size:
-            hashed = hash_files(files.values(), self.case.progress)
-            altered = [file.name for file in manifest.files if hashed[files[file.name]][0] != file.sha256]
+            new = [path for path in files.values() if path not in self._hashed]
+            self._hashed |= {path: found for path, (found, _) in hash_files(new, self.case.progress).items()}
+            altered = [file.name for file in manifest.files if self._hashed[files[file.name]] != file.sha256]
         if altered:
-            raise RecordError(
-                f"this is not what was admitted: {', '.join(altered[:3])} has other bytes",
-                exhibit=manifest.exhibit,
-                advice=f"give --at '{manifest.exhibit}=PATH' with an unaltered copy",
-            )
+            raise _altered(manifest, f"{', '.join(altered[:3])} has other bytes")
 
     # ---------------------------------------------------------------------------------------------------- what is declared
 
@@ -194,6 +202,28 @@ class Exhibits:
         parts = self._parts(exhibit)
         lab = _lab_of([self._part(part, exhibit, "") for part in parts])
         return tuple(name for name in (self._lineage(exhibit, parts, plan), lab) if name)
+
+
+def _altered(manifest: Manifest, what: str) -> RecordError:
+    return RecordError(
+        f"this is not what was admitted: {what}",
+        exhibit=manifest.exhibit,
+        advice=f"give --at '{manifest.exhibit}=PATH' with an unaltered copy",
+    )
+
+
+def _opens_inside(manifest: Manifest) -> str:
+    """The file by which an exhibit inside the case is opened, empty for a folder. Raises UnsafeSource: manifests may be hostile."""
+    names = [file.name for file in manifest.files]
+    prefix, model = (f"{TRANSCRIPTS}./", f"#{manifest.model}") if manifest.kind == "transcript" else ("./", "")
+    opens = next((name for name in names if manifest.location == f"{prefix}{name}{model}"), "")
+    if not all(map(is_plain, names)) or not (opens or manifest.location == "."):
+        raise UnsafeSource(
+            f"its manifest names files outside its folder: {manifest.location[:80]!r}, {', '.join(names)[:160]!r}",
+            exhibit=manifest.exhibit,
+            advice="this case was tampered with: run filiation case verify",
+        )
+    return opens
 
 
 def _lab_of(sources: list[Source]) -> str:
