@@ -175,6 +175,23 @@ def test_finding_foils_is_no_false_positive_where_the_question_is_whether_a_serv
     assert "text_kinship.rare-phrases" in table
 
 
+def test_a_long_line_up_is_told_one_below_the_other(found):
+    view = case_sample.view(found)
+    foil = next(model for model in view.examined if model.role == "foil" and not model.exploratory)
+    more = tuple(replace(foil, subject=f"K{n}", exhibit=f"another {n}") for n in range(8))
+    page = render(replace(view, examined=(*view.examined, *more)), draft=False)
+    assert '<table class="parts matrix">' not in page
+    assert page.count('scope="rowgroup"') == 6
+    assert Page(page).unbalanced == []
+    assert "11 foils count as found" in re.sub(r"\s+", " ", page)
+
+
+def test_rules_of_the_plan_are_told(text):
+    assert "everything that was planned is asked; 1 answer to each" in text
+    assert "the pool was widened" in text
+    assert "2 checkpoints, 1 with a time-stamp" in text
+
+
 def test_a_seed_of_the_claimant_is_called_one(found):
     announced = case_sample.Announcement(basis="claimant", seed="0f" * 32)
     told = render(case_sample.view(found, planned=case_sample.plan(announcement=announced)), draft=False)

@@ -59,6 +59,9 @@ from filiation.statistics.line_up import name_key
 MOST_ENTRIES = 60
 """Entries of the ledger that are shown one by one; of a longer ledger runs of one action are told together, and all are folded."""
 
+MOST_COLUMNS = 5
+"""Models that stand side by side in the table of planned tests; more are told one below the other."""
+
 MOST_ANSWERS = 20
 """Prompts that are set side by side in the appendix."""
 
@@ -289,6 +292,11 @@ class CaseContents:
         """The suspect's examination under the plan that holds, once the suspect is revealed."""
         found = [subject for subject in self.suspects if subject.role == "suspect"]
         return found[0].model.examination if found else None
+
+    @property
+    def narrow(self) -> bool:
+        """Whether all models of the line-up fit side by side on paper."""
+        return len(self.suspects) <= MOST_COLUMNS
 
     @property
     def opened(self) -> Opened | None:

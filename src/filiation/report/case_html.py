@@ -49,6 +49,7 @@ def _names(told: CaseContents, draft: bool) -> dict[str, object]:
         "case": told,
         "view": told.view,
         "plan": told.plan,
+        "plan_entry": told.sealings[-1].entry.sequence if told.sealings else 0,
         "draft": draft,
         "words": wording,
         "pictures": pictures,

@@ -259,35 +259,26 @@ def timeline(lanes: Sequence[Lane], checkpoints: Sequence[CheckpointSummary], en
     def at(sequence: int) -> float:
         return left + 6 + span * (sequence - 1) / max(entries - 1, 1)
 
-    parts = [text(left, 12, "entries of the ledger, in their order →", "tick")]
-    for index, lane in enumerate(lanes):
-        y = top + step * (index + 0.5)
-        parts.append(text(LEFT, y + 4, lane.action, "tick"))
-        parts.append(line(left, y, RIGHT, y, "rail"))
-        parts += [_event(entry, at(entry.sequence), y) for entry in lane.entries]
     y = bottom + step * 0.5
+    size = min(6.0, max(2.5, span / max(entries, 1) / 2))
+    stamped = [checkpoint for checkpoint in checkpoints if checkpoint.stamps]
+    parts = [text(left, 12, "entries of the ledger, in their order →", "tick")]
+    parts += [line(at(checkpoint.sequence), top, at(checkpoint.sequence), y, "checkpoint") for checkpoint in stamped]
+    for index, lane in enumerate(lanes):
+        middle = top + step * (index + 0.5)
+        parts.append(text(LEFT, middle + 4, lane.action, "tick"))
+        parts.append(line(left, middle, RIGHT, middle, "rail"))
+        parts += [_event(entry, at(entry.sequence), middle) for entry in lane.entries]
     parts.append(text(LEFT, y + 4, "signed, stamped", "tick"))
     parts.append(line(left, y, RIGHT, y, "rail"))
-    for checkpoint in checkpoints:
-        x = at(min(checkpoint.sequence, entries))
-        hint = element("title", f"checkpoint at entry {checkpoint.sequence}, {wording.visible(checkpoint.time, 40)}")
-        parts.append(line(x, top, x, y - 6, "checkpoint"))
-        parts.append(
-            element(
-                "path",
-                hint,
-                d=f"M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z",
-                class_="stamped" if checkpoint.stamps else "unstamped",
-            )
-        )
+    parts += [_checkpoint(checkpoint, at(min(checkpoint.sequence, entries)), y, size) for checkpoint in checkpoints]
     parts += [
         text(left, bottom + step + 14, _numbered(lanes, 1), "tick"),
         text(RIGHT, bottom + step + 14, _numbered(lanes, entries), "tick", text_anchor="end"),
         text(left + span / 2, bottom + step + 31, "◆ stamped  ◇ signed only", "tick", text_anchor="middle"),
     ]
     told = "; ".join(f"{lane.action}: {wording.plural(len(lane.entries), 'entry', 'entries')}" for lane in lanes)
-    stamped = sum(bool(checkpoint.stamps) for checkpoint in checkpoints)
-    described = f"{told}; {wording.plural(len(checkpoints), 'checkpoint')}, {stamped} with a time-stamp"
+    described = f"{told}; {wording.plural(len(checkpoints), 'checkpoint')}, {len(stamped)} with a time-stamp"
     return drawing(
         identifier, "Custody: the entries of the ledger and its checkpoints", described, bottom + step + 38, parts
     )
@@ -297,6 +288,12 @@ def _numbered(lanes: Sequence[Lane], sequence: int) -> str:
     """An entry's number with its day."""
     days = [entry.time[:10] for lane in lanes for entry in lane.entries if entry.sequence == sequence]
     return f"{wording.whole(sequence)}, {wording.visible(days[0], 10)}" if days else wording.whole(sequence)
+
+
+def _checkpoint(checkpoint: CheckpointSummary, x: float, y: float, size: float) -> Markup:
+    hint = element("title", f"checkpoint at entry {checkpoint.sequence}, {wording.visible(checkpoint.time, 40)}")
+    path = f"M{x:.1f} {y - size:.1f}l{size:.1f} {size:.1f}l-{size:.1f} {size:.1f}l-{size:.1f} -{size:.1f}z"
+    return element("path", hint, d=path, class_="stamped" if checkpoint.stamps else "unstamped")
 
 
 def _event(entry: Entry, x: float, y: float) -> Markup:
