@@ -22,8 +22,8 @@ _PLAIN = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
 
 def custody(case: CaseRead, judged: Sequence[Judged], tally: Tally) -> None:
     _admissions(case, tally)
-    for place, entry in enumerate(case.entries):
-        before, where = case.entries[:place], f"entry {entry.sequence}"
+    for _, entry, before in case.with_steps():
+        where = f"entry {entry.sequence}"
         if isinstance(entry.body, Observed | Examined):
             _known(case, before, entry.body, where, tally)
             _blind(case, before, entry.body, where, tally)

@@ -34,10 +34,10 @@ from filiation.errors import FiliationError, MissingExtra
 
 def plan_before_observation(case: CaseRead, tally: Tally) -> None:
     seals: dict[str, int] = {}
-    for place, entry in enumerate(case.entries):
-        before, body, where = case.entries[:place], entry.body, f"entry {entry.sequence}"
+    for place, entry, before in case.with_steps():
+        body, where = entry.body, f"entry {entry.sequence}"
         if isinstance(body, Sealed):
-            _seal(case, before, body, where, tally)
+            _seal(case, case.entries[:place], body, where, tally)
             seals.setdefault(body.plan, entry.sequence)
         if isinstance(body, Observed | Examined):
             _planned(case, before, entry, seals, tally)
@@ -109,8 +109,8 @@ def _bool(value: bool) -> str:
 
 def draw(case: CaseRead, judged: Sequence[Judged], tally: Tally) -> None:
     drawn_under: set[str] = set()
-    for place, entry in enumerate(case.entries):
-        before, where = case.entries[:place], f"entry {entry.sequence}"
+    for _, entry, before in case.with_steps():
+        where = f"entry {entry.sequence}"
         if isinstance(entry.body, Drawn):
             what = "draws anew under a plan that was drawn from before"
             tally.hold(entry.body.plan not in drawn_under, where, what, "a draw was repeated until it suited")

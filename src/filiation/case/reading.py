@@ -30,6 +30,8 @@ from filiation.case.records import (
     Entry,
     Header,
     Manifest,
+    Noted,
+    Observed,
     Opened,
     Plan,
     ReceiptPredicate,
@@ -100,6 +102,18 @@ class CaseRead:
     def entries(self) -> tuple[Entry, ...]:
         """The entries that can be read, in the order of their lines."""
         return tuple(line.entry for line in self.lines if line.entry)
+
+    def with_steps(self) -> Iterator[tuple[int, Entry, Sequence[Entry]]]:
+        """Every entry with its place and the steps before it: all earlier entries but observations and notes.
+
+        Observations may be many thousands, and hardly a check asks for them: whoever does takes them from `entries`. The
+        sequence of steps grows while this goes on.
+        """
+        steps: list[Entry] = []
+        for place, entry in enumerate(self.entries):
+            yield place, entry, steps
+            if not isinstance(entry.body, Observed | Noted):
+                steps.append(entry)
 
     @property
     def opening(self) -> Opened | None:
