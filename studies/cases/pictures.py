@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CASES = ROOT / "examples" / "cases"
 PICTURES = ROOT / "docs" / "pictures"
 PAGES = (4, 7)
-RESOLUTION = 72.0  # pixels per inch
+RESOLUTION = 68.0  # pixels per inch
 
 LAYOUT = """\
 #set page(width: auto, height: auto, margin: 4mm, fill: rgb("#dddddd"))
