@@ -15,7 +15,6 @@ were interrupted go on where they were.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +42,7 @@ from filiation.case.records import (
     Role,
     Verification,
 )
-from filiation.errors import RecordError, UnsafeSource, UsageError
+from filiation.errors import RecordError, UsageError
 from filiation.evidence import digest
 from filiation.proceedings.admission import Origin, admit
 from filiation.proceedings.examining import examine
@@ -55,9 +54,6 @@ from filiation.proceedings.planning import seal_plan
 from filiation.proceedings.reporting import WrittenReport, case_view, make_report
 from filiation.proceedings.sitting import Acting, Sitting, sitting
 from filiation.proceedings.verifying import verify_case
-
-_PLAIN = re.compile(r"[^./\\\x00][^/\\\x00]{0,254}")
-"""A file's name that is one part of a path, and not a hidden one."""
 
 CHANGES_NOTE = "what the challenge changes in the plan of the case that it answers"
 """The text of the `note` entry whose object is the other side's changes, as JSON."""
@@ -251,17 +247,11 @@ class _Original:
 
 
 def _seen_from(case: Path, manifest: Manifest) -> str:
-    prefix, path, model = _parted(manifest)
-    return f"{prefix}{case.resolve() / Path(path).expanduser()}{model}"
-
-
-def _parted(manifest: Manifest) -> tuple[str, str, str]:
-    """A location as what stands before its path, the path, and what stands behind: 'transcripts:', 'answers.jsonl', '#model'."""
     if manifest.kind != "transcript":
-        return "", manifest.location, ""
-    prefix, colon, rest = manifest.location.partition(":")
+        return str(case.resolve() / Path(manifest.location).expanduser())
     model = f"#{manifest.model}"
-    return prefix + colon, rest.removesuffix(model), model
+    prefix, colon, path = manifest.location.removesuffix(model).partition(":")
+    return f"{prefix}{colon}{case.resolve() / Path(path).expanduser()}{model}"
 
 
 # ---------------------------------------------------------------------------------------------------------- the answer
@@ -300,28 +290,10 @@ def _admit_the_same(held: Sitting, original: _Original) -> None:
         if admitted.exhibit in known:
             continue
         manifest = original.manifest(admitted)
-        _check_plain(manifest)
         for file in manifest.files if manifest.inside else ():
             _copy(held, original, file.sha256 or "")
         _copy(held, original, admitted.manifest)
         held.append(admitted)
-
-
-def _check_plain(manifest: Manifest) -> None:
-    """A case comes from the other side: a name in it must not lead out of the folder in which an exhibit is laid out.
-
-    Raises UnsafeSource.
-    """
-    names = {file.name for file in manifest.files}
-    bad = sorted(name for name in names if not _PLAIN.fullmatch(name))
-    if manifest.inside and _parted(manifest)[1] not in {".", *(f"./{name}" for name in names)}:
-        bad.append(manifest.location)
-    if bad:
-        raise UnsafeSource(
-            f"a name in its manifest leads out of its folder: {bad[0][:80]!r}",
-            exhibit=manifest.exhibit,
-            advice="no program of this project writes such a manifest; object to the case",
-        )
 
 
 def _copy(held: Sitting, original: _Original, named: str) -> None:
