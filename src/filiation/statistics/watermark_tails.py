@@ -1,0 +1,246 @@
+"""The chance of a watermark's score, or a larger one, in text that does not depend on the key: exact, in log10, however small.
+
+    green list     Under a random key the green tokens of each list are a random subset of fixed size, lists are independent: the
+                   count is a sum of hypergeometric counts, one per list. With one opportunity per list that is the
+                   binomial law; with more the law is narrower, and the binomial tail is an upper bound of it from mean + 1 on
+                   (a hypergeometric count is a sum of independent indicators: Vatutin and Mikhailov 1982; Hoeffding 1956).
+    SynthID        The number of ones in a layer, under a key drawn at random, is one of M known numbers, each as likely; the
+                   layers are independent. The law of the sum over layers is their convolution: nothing is assumed about
+                   text, table or hash. Weighted means have no law on whole numbers here, and a trained detector has none.
+    Gumbel         The score is a sum of T exponential variables with mean 1: a gamma law, P(S >= s) = P(Poisson(s) < T).
+
+E-values are mixtures of exponential bets exp(t s) / E exp(t S) over t > 0, fixed beforehand. With hypergeometric counts the binomial
+bet stays valid: its denominator is the larger one (Hoeffding 1963, theorem 4).
+
+Whoever guesses the key has it with a chance of one in the number of keys. No p-value below that is a statement about a key
+drawn at random: `no_smaller_than_a_guess` stops there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import gammainc, gammaincc, gammaln, logsumexp
+
+from filiation.evidence import Coincidences
+from filiation.statistics.coincidences import LN10
+from filiation.statistics.e_values import log10_e_value
+from filiation.statistics.tilting import Float64, Masses, sum_of_independent
+
+_SERIES_BLOCK = 1024
+_BETS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class CountLaw:
+    """`copies` independent counts of one law: `log_masses[i]` is the natural log of the mass at `first + i`."""
+
+    first: int
+    log_masses: Float64
+    copies: int = 1
+
+    @property
+    def largest(self) -> int:
+        return self.first + len(self.log_masses) - 1
+
+    def log_moment(self, tilt: float) -> float:
+        """Natural log of E exp(tilt X) of one copy."""
+        return float(logsumexp(self.log_masses + tilt * self._values()))
+
+    def tilted_mean(self, tilt: float) -> float:
+        """The mean of one copy under the tilted law."""
+        return float((self._tilted(tilt) * self._values()).sum())
+
+    def tilted(self, tilt: float) -> Masses:
+        """The law of the sum of all copies, tilted."""
+        return _power(Masses(self.first, self._tilted(tilt)), self.copies)
+
+    def _values(self) -> Float64:
+        return np.arange(self.first, self.first + len(self.log_masses), dtype=np.float64)
+
+    def _tilted(self, tilt: float) -> Float64:
+        masses: Float64 = np.exp(self.log_masses + tilt * self._values() - self.log_moment(tilt))
+        return masses
+
+
+def log10_tail_of_sum(laws: Sequence[CountLaw], count: int) -> float:
+    """log10 P(sum >= count), exact; `count` may not exceed the largest possible sum."""
+    laws = [law for law in laws if law.copies]
+    smallest, largest = (sum(law.copies * end(law) for law in laws) for end in (_first, _last))
+    if count > largest:
+        raise ValueError(f"a count of {count} is more than the {largest} that are possible")
+    if count <= smallest:
+        return 0.0
+    if count == largest:
+        return sum(law.copies * float(law.log_masses[-1]) for law in laws) / LN10
+    tilt = _tilt_to(count, laws)
+    total = sum_of_independent([law.tilted(tilt) for law in laws])
+    log_moment = sum(law.copies * law.log_moment(tilt) for law in laws)
+    return min(0.0, (log_moment - tilt * count + total.log_upper_tail(count, tilt)) / LN10)
+
+
+def _tilt_to(count: int, laws: Sequence[CountLaw]) -> float:
+    """The tilt, at least 0, under which the sum has its mean at `count`."""
+
+    def missing(tilt: float) -> float:
+        return sum(law.copies * law.tilted_mean(tilt) for law in laws) - count
+
+    if missing(0.0) >= 0.0:
+        return 0.0
+    high = 1.0
+    while missing(high) < 0.0 and high < 512.0:
+        high *= 2.0
+    return high if missing(high) < 0.0 else float(brentq(missing, 0.0, high))
+
+
+def _power(law: Masses, copies: int) -> Masses:
+    total: Masses | None = None
+    while copies:
+        if copies & 1:
+            total = law if total is None else total + law
+        copies >>= 1
+        if copies:
+            law = law + law
+    if total is None:
+        raise ValueError("a law needs at least one copy")
+    return total
+
+
+def _first(law: CountLaw) -> int:
+    return law.first
+
+
+def _last(law: CountLaw) -> int:
+    return law.largest
+
+
+# ---------------------------------------------------------------------------------------------------------- green list
+
+
+def log10_green_tail(count: int, sizes: Sequence[int], list_size: int, vocabulary: int) -> float:
+    """log10 P(at least `count` green tokens); `sizes`: the distinct tokens judged by each list."""
+    if not 0 < list_size < vocabulary:
+        raise ValueError(f"{list_size} green tokens of {vocabulary} are no list")
+    if sizes and max(sizes) > vocabulary:
+        raise ValueError(f"a list of {vocabulary} tokens cannot judge {max(sizes)} different ones")
+    if count == 0:
+        return 0.0
+    laws = [_hypergeometric(size, list_size, vocabulary, copies) for size, copies in sorted(Counter(sizes).items())]
+    return log10_tail_of_sum(laws, count)
+
+
+def log10_green_e_value(count: int, opportunities: int, list_size: int, vocabulary: int) -> float:
+    """log10 of the e-value of the binomial bets at the list's true share."""
+    chance = list_size / vocabulary
+    return log10_e_value(Coincidences(count=count, opportunities=opportunities, chance=chance))
+
+
+def _hypergeometric(drawn: int, green: int, vocabulary: int, copies: int) -> CountLaw:
+    first, last = max(0, drawn + green - vocabulary), min(drawn, green)
+    count = np.arange(first, last + 1, dtype=np.float64)
+    log_masses = (
+        _log_choose(green, count) + _log_choose(vocabulary - green, drawn - count) - _log_choose(vocabulary, drawn)
+    )
+    return CountLaw(first, log_masses - logsumexp(log_masses), copies)
+
+
+def _log_choose(n: float, k: Float64 | int) -> Float64:
+    log_ways: Float64 = gammaln(n + 1.0) - gammaln(np.asarray(k) + 1.0) - gammaln(n - np.asarray(k) + 1.0)
+    return log_ways
+
+
+# ------------------------------------------------------------------------------------------------------------- SynthID
+
+
+def log10_layers_tail(count: int, every_key: NDArray[np.int64], layers: int) -> float:
+    """log10 P(sum over layers >= count); `every_key`: the ones of a layer under each of its equally likely keys."""
+    return log10_tail_of_sum([_law_of(every_key, layers)], count)
+
+
+def log10_layers_e_value(count: int, every_key: NDArray[np.int64], layers: int) -> float:
+    """log10 of the mean of exp(t s) / E exp(t S) over bets t that expect between a little and nearly all more ones."""
+    law = _law_of(every_key, layers)
+    windows = max(law.largest, 1)
+    tilts = [4.0 * bet / _BETS / math.sqrt(windows) for bet in range(1, _BETS + 1)] + [bet / _BETS for bet in range(1, _BETS + 1)]
+    logs = [tilt * count - layers * law.log_moment(tilt) for tilt in tilts]
+    return float(logsumexp(logs) - math.log(len(logs))) / LN10
+
+
+def _law_of(every_key: NDArray[np.int64], layers: int) -> CountLaw:
+    first = int(every_key.min())
+    keys = np.bincount(every_key - first)
+    with np.errstate(divide="ignore"):
+        return CountLaw(first, np.log(keys) - math.log(len(every_key)), layers)
+
+
+# -------------------------------------------------------------------------------------------------------------- Gumbel
+
+
+def log10_gumbel_tail(score: float, windows: int) -> float:
+    """log10 P(S >= score) for a sum of `windows` independent exponential variables with mean 1."""
+    if windows == 0 or score <= 0.0:
+        return 0.0
+    if score <= windows:
+        return math.log10(float(gammaincc(windows, score)))
+    # P(Poisson(score) <= windows - 1): its largest term times a falling series of ratios k / score.
+    total, term, reached = 1.0, 1.0, windows - 1
+    while reached > 0 and term > 1e-18 * total:
+        index = np.arange(reached, max(reached - _SERIES_BLOCK, 0), -1, dtype=np.float64)
+        terms = term * np.cumprod(index / score)
+        total += float(terms.sum())
+        term = float(terms[-1])
+        reached -= len(index)
+    log_largest = (windows - 1) * math.log(score) - score - math.lgamma(windows)
+    return min(0.0, (log_largest + math.log(total)) / LN10)
+
+
+def log10_gumbel_e_value(score: float, windows: int) -> float:
+    """log10 of the mean over r in (0, 1) of the bet that every exponential variable has rate r: r^T exp((1 - r) s).
+
+    The integral is exp(s) s^-(T+1) times the lower incomplete gamma function at T + 1.
+    """
+    if windows == 0:
+        return 0.0
+    shape = windows + 1
+    if score > shape:
+        lower = float(gammainc(shape, score))
+        return (score + math.lgamma(shape) - shape * math.log(score) + math.log(lower)) / LN10
+    # exp(s) s^-a gamma(a, s) = sum over n of s^n / (a (a+1) ... (a+n)), all positive
+    total, term, step = 1.0, 1.0, 0
+    while term > 1e-18 * total:
+        index = np.arange(step + 1, step + 1 + _SERIES_BLOCK, dtype=np.float64)
+        terms = term * np.cumprod(score / (shape + index))
+        total += float(terms.sum())
+        term = float(terms[-1])
+        step += _SERIES_BLOCK
+    return (math.log(total) - math.log(shape)) / LN10
+
+
+# -------------------------------------------------------------------------------------------------- what holds for all
+
+
+def placebo_p_value(score: float, placebos: Sequence[float]) -> float:
+    """(1 + placebo keys that score at least as much) / (1 + placebo keys): valid for any text and any score.
+
+    The real key and the placebos are drawn from one distribution, so each of them is as likely to score highest.
+    """
+    if not placebos:
+        raise ValueError("a placebo p-value needs at least one placebo key")
+    as_large = sum(placebo >= score - 1e-9 * max(1.0, abs(score)) for placebo in placebos)
+    return (1 + as_large) / (1 + len(placebos))
+
+
+def no_smaller_than_a_guess(log10_p: float, log10_keys: float) -> float:
+    """log10 p, but never below one in the number of keys."""
+    return max(log10_p, -log10_keys)
+
+
+def no_larger_than_a_guess(log10_e: float, log10_keys: float) -> float:
+    """log10 e, but never above the number of keys."""
+    return min(log10_e, log10_keys)
