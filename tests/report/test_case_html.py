@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
@@ -106,6 +107,14 @@ def test_style_loads_nothing(pages, kind):
     style = re.search(r"<style>(.*?)</style>", pages[kind], re.DOTALL)[1]
     assert "url(" not in style
     assert "@import" not in style
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_picture_is_well_formed_on_its_own(pages, kind):
+    drawings = re.findall(r"<svg.*?</svg>", pages[kind], re.DOTALL)
+    assert drawings
+    for drawing in drawings:
+        assert ElementTree.fromstring(drawing).tag == "{http://www.w3.org/2000/svg}svg"
 
 
 @pytest.mark.parametrize("kind", KINDS)

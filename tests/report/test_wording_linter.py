@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -187,6 +188,16 @@ def test_refusing_and_finding_agree_on_any_text(text):
     else:
         assert not found
         assert wording.withheld(text, 3) == wording.visible(text, 2000)
+
+
+@pytest.mark.parametrize(
+    "piece", ["no any a ", "identical a a a ", "very likely a ", "9", "overlap 1.", "pro", "9 % a "]
+)
+def test_hostile_repetitions_cost_no_more_than_their_length(piece):
+    text = (piece * (200_000 // len(piece) + 1))[:200_000]
+    began = time.monotonic()
+    wording.forbidden_words(text)
+    assert time.monotonic() - began < 5.0
 
 
 @given(st.sampled_from(sorted(REFUSED)), st.text(alphabet="abc \n", max_size=8), st.text(alphabet="abc \n", max_size=8))

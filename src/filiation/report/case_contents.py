@@ -150,7 +150,6 @@ class Drawing:
 
     plan: LineUpPlan
     drawn: Drawn | None
-    foils: tuple[str, ...]
     not_taken: tuple[PlannedExhibit, ...]
 
 
@@ -165,7 +164,6 @@ class Statement:
     relation: str
     planned: bool
     principal: OutcomeSection | None
-    merged: tuple[OutcomeSection, ...]
 
 
 @dataclass(frozen=True)
@@ -563,7 +561,6 @@ def _drawing(view: CaseView, plan: Plan | None, subjects: Sequence[Subject]) -> 
     return Drawing(
         plan=plan.line_up,
         drawn=view.drawn,
-        foils=foils,
         not_taken=tuple(entry for entry in plan.line_up.pool if entry.exhibit not in foils),
     )
 
@@ -603,14 +600,12 @@ def _card(
 
 
 def _statement(conclusion: Conclusion, outcomes: Sequence[OutcomeSection], planned: bool) -> Statement:
-    merged = tuple(section for section in outcomes if section.outcome.id in conclusion.merged_ids)
-    principal = next((section for section in merged if section.outcome.id == conclusion.merged_ids[-1]), None)
+    principal = next((section for section in outcomes if section.outcome.id == conclusion.merged_ids[-1]), None)
     return Statement(
         conclusion=conclusion,
         relation=principal.outcome.relation_class if principal else "",
         planned=planned,
         principal=principal,
-        merged=merged,
     )
 
 

@@ -70,7 +70,7 @@ class Validation(Record, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class ErrorCount:
-    """How often a relation of known truth was missed, or a stranger exceeded the chance, by lineage; with a 95 % upper limit."""
+    """How often a relation of known truth was missed, by lineage, with the 95 % upper limit."""
 
     relation: str
     errors: int
@@ -121,7 +121,6 @@ class Validated:
     validation: Validation | None
     problem: str
     missed: tuple[ErrorCount, ...]
-    accused: ErrorCount
     densities: Densities | None
     tippett: Tippett | None
     cllr: float | None
@@ -144,7 +143,6 @@ def validated(finding: Finding, log10_ratio: float | None = None) -> Validated:
         validation=own,
         problem=problem or (own.remark if own else ""),
         missed=tuple(ErrorCount(r.relation, r.lineages - r.detected, r.lineages) for r in finding.power.relations),
-        accused=ErrorCount("strangers", finding.lineages.strangers_exceeding, finding.lineages.strangers),
         densities=densities(scored, finding) if scored else None,
         tippett=tippett(scored, finding, log10_ratio) if scored else None,
         cllr=cllr(scored.scores) if scored else None,
