@@ -446,6 +446,18 @@ def test_a_model_of_a_pack_must_still_be_in_that_pack(court: Court) -> None:
     assert pack.is_dir()
 
 
+def test_the_secret_behind_code_names_is_never_kept_in_the_case(court: Court, folders: Path) -> None:
+    court.admit(folders / "theirs", "theirs", "suspect")
+    court.plan('reference = "ours"\nsuspect = "theirs"\nexaminers = ["tokenizer"]\n')
+    with court.sitting() as held:
+        with pytest.raises(UsageError, match="would lie in the case"):
+            draw(held, secret=SECRET, secrets=court.path / "secret")
+        draw(held, secret=SECRET, secrets=court.secrets)
+    assert court.secrets.stat().st_mode & 0o777 == 0o600
+    assert SECRET.hex() in court.secrets.read_text()
+    assert not any(SECRET.hex().encode() in path.read_bytes() for path in court.path.rglob("*") if path.is_file())
+
+
 def test_a_remark_is_held_to_the_wording_of_reports(court: Court) -> None:
     before = len(case_view(court.path).entries)
     with pytest.raises(UsageError), court.sitting() as held:

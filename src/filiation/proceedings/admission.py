@@ -16,6 +16,7 @@ from filiation.case.records import Admitted, Manifest, Role, Setting
 from filiation.errors import MalformedSource, SourceNotFound, UsageError
 from filiation.evidence import Absent, FileRecord, Identity
 from filiation.proceedings.sitting import Sitting
+from filiation.report.wording import hold_to_wording
 from filiation.sources.endpoints.location import endpoint_at, is_location
 from filiation.sources.identity import HASH_LIMIT
 from filiation.sources.open import PACKS, TRANSCRIPTS, open_source
@@ -61,6 +62,7 @@ def admit(
     cannot be read.
     """
     _check_name(sitting, exhibit, role)
+    hold_to_wording({"origin": origin.origin, "obtained by": origin.obtained_by})
     held = _held(location, exhibit, role)
     attributes = {**_found(held.source), **(origin.attributes or {})}
     size = sum(path.stat().st_size for _, path in held.files)

@@ -45,7 +45,7 @@ def draw(sitting: Sitting, *, secret: bytes, secrets: Path, beacon: bytes = b"")
     foils = drawing.draw_foils(plan.line_up, _attributes(parts), seed, _barred(sitting, plan))
     named = drawing.code_names((plan.suspect, *foils), secret)
     commitment = drawing.commitment(secret)
-    _keep_secret(secrets, commitment, secret)
+    _keep_secret(sitting.folder.path, secrets, commitment, secret)
     entry = Drawn(
         plan=sitting.plan_digest,
         basis=plan.announcement.basis,
@@ -107,8 +107,14 @@ def secrets_file(case: Path) -> Path:
     return place.with_name(f"{place.name}.secret")
 
 
-def _keep_secret(file: Path, commitment: str, secret: bytes) -> None:
+def _keep_secret(case: Path, file: Path, commitment: str, secret: bytes) -> None:
     """Add a line 'commitment secret' to a file that only its owner may read, and force it to the disk."""
+    if file.resolve().is_relative_to(case.resolve()):
+        raise UsageError(
+            "the secret behind the code names would lie in the case, where everybody reads it",
+            exhibit=str(file),
+            advice="name a file outside the case with --secret",
+        )
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     except OSError as error:

@@ -6,17 +6,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from filiation import __version__
 from filiation.case.checks_folder import unnamed_objects
 from filiation.case.folder import CaseFolder
 from filiation.case.reading import read_case
 from filiation.case.records import Authority, Closed, CounterTo, Entry, Header, Noted, Opened
 from filiation.errors import FiliationError, UsageError
 from filiation.proceedings.asking import unfinished_recordings
+from filiation.proceedings.program import SOFTWARE
 from filiation.proceedings.sitting import Acting, Sitting
-
-SOFTWARE = f"filiation {__version__}"
-"""What the first entry names as the program that makes the case."""
 
 LARGEST_NOTE = 20_000
 """Letters of a remark."""

@@ -32,8 +32,8 @@ from filiation.case.view import AnswersSideBySide, CaseView, CheckpointSummary, 
 from filiation.errors import MissingExtra, RecordError, SourceNotFound, UsageError
 from filiation.evidence import Examination, digest
 from filiation.proceedings.appendix import side_by_side, transcript_in
-from filiation.proceedings.opening import SOFTWARE
 from filiation.proceedings.plan_file import unknown
+from filiation.proceedings.program import made_with
 from filiation.proceedings.sitting import Sitting
 
 
@@ -187,6 +187,7 @@ def make_report(
     entry = Reported(
         files={f"{name}{end}": sitting.folder.write_report(f"{name}{end}", data) for end, data in files.items()},
         head=sitting.folder.head,
+        made_with=made_with(),
         declarations=sitting.folder.put_record(declarations),
         draft=draft,
     )
@@ -211,15 +212,15 @@ def _rendered(view: CaseView, draft: bool, pdf: bool) -> tuple[dict[str, bytes],
 def report_again(path: Path) -> Callable[[Entry], dict[str, bytes]]:
     """For verification: a function that makes the files of a `report` entry again from the case at `path`.
 
-    It leaves out what this program would lay out otherwise for no fault of the case: reports of another version of it, and PDFs of
-    another version of typst.
+    It leaves out what this program would lay out otherwise for no fault of the case: reports made with another source of it, and
+    PDFs of another version of typst.
     """
     case = read_case(path)
 
     def again(entry: Entry) -> dict[str, bytes]:
         body = entry.body
         assert isinstance(body, Reported)
-        if case.opening is None or case.opening.software != SOFTWARE:
+        if body.made_with != made_with():
             return {}
         stem = f"report-{entry.sequence - 1:06}"
         told = case.record(body.declarations, Declarations) if body.declarations else Declarations()

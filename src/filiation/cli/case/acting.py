@@ -60,7 +60,15 @@ def acting(key: Path | None, actor: str, quiet: bool) -> Iterator[Acting]:
         )
     signer = load_signer(file.expanduser())
     with progress.shown(quiet) as tell:
-        yield Acting(signer=signer, actor=actor or getpass.getuser(), progress=tell)
+        yield Acting(signer=signer, actor=actor or _user(), progress=tell)
+
+
+def _user() -> str:
+    """The user's name; machines without a list of users know none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError) as error:
+        raise UsageError("this machine does not know the user's name", advice="give --actor NAME") from error
 
 
 @contextmanager
