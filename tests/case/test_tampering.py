@@ -118,7 +118,7 @@ def test_no_byte_of_any_kind_of_file_can_be_changed(world: World, kind: str, tmp
     file = case / find(case)
     original = file.read_bytes()
 
-    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
+    @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
     @given(place=st.integers(0, len(original) - 1), change=st.integers(1, 255))
     def changed(place: int, change: int) -> None:
         altered = bytearray(original)
@@ -133,9 +133,7 @@ BYTES: dict[str, Callable[[bytes], bytes]] = {
     "a byte added at the end": lambda data: data + b" ",
     "a line feed added at the end": lambda data: data + b"\n",
     "the last byte taken away": lambda data: data[:-1],
-    "the first byte taken away": lambda data: data[1:],
     "emptied": lambda data: b"",
-    "written twice over": lambda data: data + data,
     "half of it": lambda data: data[: len(data) // 2],
     "other line endings": lambda data: data.replace(b"\n", b"\r\n") if b"\n" in data else data + b"\r\n",
 }
@@ -266,7 +264,7 @@ LINES: dict[str, Callable[[list[bytes], int, int], None]] = {
 }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
 @given(how=st.sampled_from(sorted(LINES)), at=st.integers(0, 28), to=st.integers(0, 28))
 def test_no_line_can_be_taken_out_repeated_or_moved(
     world: World, how: str, at: int, to: int, tmp_path_factory: pytest.TempPathFactory
