@@ -51,6 +51,7 @@ validate: $(STAMP)  ## every calibration figure: recorded answers, tokenizers, c
 	$(BIN)/python -m studies.tokenizers
 	$(BIN)/python -m studies.architecture
 	$(BIN)/python -m studies.weights --size full --check
+	$(BIN)/python -m studies.validation_scores --check
 
 bench: $(STAMP)  ## cost on 1B- and 7B-shaped files and of line-ups, and the peers
 	$(BIN)/python -m benchmarks.scale

@@ -283,7 +283,8 @@ def _rendered_again(
         if last_named[name] is not entry:
             continue
         if name not in made:
-            tally.note(f"reports/{name} was not rendered again on this machine")
+            by = entry.body.made_with or "a program that did not name itself"
+            tally.note(f"reports/{name}, made with {by}, was not rendered again here: only its digest was compared")
             continue
         stored = case.folder.path / "reports" / name
         same = stored.is_file() and stored.read_bytes() == made[name]

@@ -290,10 +290,14 @@ class Revealed(Record, frozen=True, kw_only=True, tag_field="action", tag="revea
 
 
 class Reported(Record, frozen=True, kw_only=True, tag_field="action", tag="report"):
-    """Files written to `reports/`, by digest, and the declarations they carry (object)."""
+    """Files written to `reports/`, by digest, and the declarations they carry (object).
+
+    `made_with` names the program and a digest of its source: only the same one lays a report out to the same bytes.
+    """
 
     files: dict[str, str]
     head: str  # the head of the ledger that the report tells of
+    made_with: str = ""
     declarations: str = ""
     draft: bool = False
 
