@@ -159,7 +159,7 @@ KINDS: dict[str, Kind] = {
             "An exercise counts the buttons of the {trade} {name} from {place}. Which number from 20 to 99 stands in it?",
             "Between 20 and 99, how many buttons has {name} of {place}, the {trade} of the exercise?",
         ),
-        options=_listed(tuple(str(number) for number in range(20, 100))),
+        options=_listed(tuple(str(number) for number in range(21, 99))),
         fills={"trade": _TRADES},
     ),
     "order": Kind(

@@ -14,7 +14,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -387,7 +387,3 @@ def _bundle(holding: Holding, commitment: Commitment, requested: bytes, opened: 
         stamps={name: stamp for name, stamp in stamps.items() if stamp},
         certificates={name: _perhaps(holding.at(opening.certificate_name(name))) for name in names},
     )
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 
 from filiation.canaries import labels
@@ -143,9 +143,14 @@ def read_lines(path: Path) -> tuple[str, ...]:
     return lines
 
 
+class _Chat(msgspec.Struct, frozen=True):
+    """Typed, so that what a stranger nested deeply inside is skipped and never built."""
+
+    messages: list[msgspec.Raw]
+
+
 def _is_chat(line: str) -> bool:
     try:
-        told: Any = json.loads(line)
-    except (ValueError, RecursionError):
+        return bool(msgspec.json.decode(line, type=_Chat).messages)
+    except (msgspec.MsgspecError, RecursionError):
         return False
-    return isinstance(told, dict) and isinstance(told.get("messages"), list)

@@ -1,0 +1,145 @@
+"""`filiation canary commit`: the signed and stamped root, and the announcement of the beacon."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from filiation.cli.canary.options import Folder, Quiet, Secret, SigningKey, bytes_of, now, signer
+from filiation.cli.case.acting import pairs
+from filiation.errors import UsageError
+
+if TYPE_CHECKING:
+    from filiation.canaries.commitment import Commitment
+    from filiation.case.records import Announcement
+    from filiation.case.time_stamps import Stamper
+
+
+def commit(
+    folder: Folder,
+    secret: Secret,
+    claimant: Annotated[str, typer.Option(help="Who commits, as the statement says it.")],
+    number: Annotated[
+        int, typer.Option(help="How many commitments of canaries you have made, this one included.", min=1)
+    ],
+    signing_key: SigningKey = None,
+    cohorts: Annotated[
+        int, typer.Option(help="How many sets of labels: 1, or more to tell accounts apart.", min=1, max=65_536)
+    ] = 1,
+    authority: Annotated[
+        list[str] | None,
+        typer.Option(help="A time-stamping authority (RFC 3161); give two.", metavar="NAME=URL"),
+    ] = None,
+    authority_certificate: Annotated[
+        list[str] | None, typer.Option(help="The root certificate (PEM) of an authority.", metavar="NAME=FILE")
+    ] = None,
+    beacon: Annotated[str, typer.Option(help="quicknet or default (drand), or nist.")] = "quicknet",
+    beacon_at: Annotated[
+        str, typer.Option(help="When the announced beacon speaks, UTC; by default in an hour.", metavar="TIME")
+    ] = "",
+    beacon_chain: Annotated[str, typer.Option(help="The chain index of the NIST beacon.")] = "2",
+    beacon_certificate: Annotated[
+        Path | None, typer.Option(help="The certificate (PEM) that NIST signs pulses with.", metavar="FILE")
+    ] = None,
+    earlier: Annotated[
+        list[str] | None, typer.Option(help="The SHA-256 of an earlier commitment's file; may be given many times.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Commit to canaries, decoys and key before the announced beacon speaks; a key is made where there is none.
+
+    Example: filiation canary commit canaries --secret ~/canary.secret --claimant "Our lab" --number 1
+    --authority a=URL --authority-certificate a=a.pem --authority b=URL --authority-certificate b=b.pem
+    """
+    from filiation.canaries import labels, owner
+
+    place = secret.expanduser()
+    announcement = _announcement(beacon, _moment(beacon_at), beacon_chain, beacon_certificate)
+    stampers = _stampers(pairs(authority, "--authority"), pairs(authority_certificate, "--authority-certificate"))
+    signing = signer(signing_key)
+    if not place.exists():
+        labels.save_key(secrets.token_bytes(labels.KEY_BYTES), place)
+    commitment, missing = owner.commit(
+        owner.Holding(folder),
+        labels.load_key(place),
+        announcement,
+        claimant=claimant,
+        signer=signing,
+        now=now(),
+        stampers=stampers,
+        beacon_certificate=bytes_of(beacon_certificate),
+        cohorts=cohorts,
+        number=number,
+        earlier=tuple(earlier or ()),
+    )
+    if not quiet:
+        typer.echo("\n".join(told_of(commitment, missing, len(stampers))))
+
+
+def told_of(commitment: Commitment, missing: tuple[str, ...], authorities: int) -> list[str]:
+    """A commitment in lines."""
+    from filiation.canaries.commitment import AUTHORITIES
+    from filiation.case.beacons import address
+
+    stamped = authorities - len(missing)
+    lines = [
+        f"root {commitment.root} over {commitment.leaves} leaves, signed under the key {commitment.key.keyid}",
+        f"commitment {commitment.number} of {commitment.claimant}, time-stamped by {stamped} authorities",
+        f"announced: fetch {address(commitment.announcement)} when it is there, then run 'filiation canary label'",
+        *(f"not stamped: {reason}" for reason in missing),
+    ]
+    if stamped < AUTHORITIES:
+        lines.append(
+            f"warning: {stamped} authorities have stamped this; without one no label counts, and two are asked for. Labels "
+            "of an unstamped commitment are refused"
+        )
+    return lines
+
+
+def _moment(text: str) -> datetime:
+    if not text:
+        return now() + timedelta(hours=1)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no time", advice="write it as 2026-01-31T12:00:00Z") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _announcement(beacon: str, when: datetime, chain: str, certificate: Path | None) -> Announcement:
+    import hashlib
+
+    from filiation.case import beacons
+    from filiation.case.records import Announcement
+
+    if beacon != "nist":
+        return beacons.announced(beacon, when)
+    if certificate is None:
+        raise UsageError("pulses of NIST are held against a certificate", advice="give --beacon-certificate FILE")
+    whole = when.astimezone(UTC).replace(second=0, microsecond=0)
+    return Announcement(
+        basis="nist",
+        chain=chain,
+        time=f"{whole:%Y-%m-%dT%H:%M:%SZ}",
+        certificate=hashlib.sha256(bytes_of(certificate)).hexdigest(),
+    )
+
+
+def _stampers(authorities: dict[str, str], certificates: dict[str, str]) -> list[tuple[Stamper, bytes]]:
+    from filiation.case.records import Authority
+    from filiation.case.time_stamps import HttpStamper
+
+    if set(authorities) != set(certificates):
+        raise UsageError(
+            "each authority has an address and a root certificate",
+            advice="give --authority NAME=URL and --authority-certificate NAME=FILE for the same names",
+        )
+    made: list[tuple[Stamper, bytes]] = []
+    for name, url in authorities.items():
+        certificate = bytes_of(Path(certificates[name]))
+        made.append((HttpStamper(Authority(name=name, url=url, certificate=""), certificate), certificate))
+    return made

@@ -1,0 +1,40 @@
+"""`filiation canary label`: take the beacon in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from filiation.cli.canary.options import Folder, Quiet, SigningKey, bytes_of, now, signer
+
+
+def label(
+    folder: Folder,
+    beacon: Annotated[Path, typer.Option(help="The file that the announced beacon served.", metavar="FILE")],
+    certificate: Annotated[
+        Path | None, typer.Option(help="The certificate (PEM) that NIST signs pulses with.", metavar="FILE")
+    ] = None,
+    signing_key: SigningKey = None,
+    quiet: Quiet = False,
+) -> None:
+    """Verify the announced beacon and that it is later than the stamps; from then on every canary has its label.
+
+    Example: filiation canary label canaries --beacon round.json
+    """
+    from filiation.canaries import owner
+
+    order = owner.label(
+        owner.Holding(folder),
+        bytes_of(beacon),
+        signer=signer(signing_key),
+        now=now(),
+        certificate=bytes_of(certificate),
+    )
+    if not quiet:
+        typer.echo(f"{order.pulse.described}: public at {order.pulse.time:%Y-%m-%dT%H:%M:%SZ}")
+        for name, time in order.stamps.items():
+            typer.echo(f"  after the stamp of {name} at {time:%Y-%m-%dT%H:%M:%SZ}")
+        for remark in order.remarks:
+            typer.echo(f"  note: {remark}")

@@ -1,0 +1,277 @@
+"""`filiation canary` from the first verb to the last, with real authorities over HTTP, a recorded suspect and an endpoint that is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+import typer
+
+from filiation.canaries import labels, opening, owner
+from filiation.canaries.canary import Canary
+from filiation.case.signing import new_signer, save_signer
+from filiation.cli.canary import app
+from filiation.cli.program import leave_with_exit_code
+from filiation.report.wording import forbidden_words
+from filiation.sources.transcripts import SCHEMA, prompt_id
+from studies.time_stamping import LocalAuthority
+from tests.canaries.world import hour
+from tests.case.worlds import own_pulse
+from tests.sources.endpoints.fault_server import fault_server
+
+
+def run(*words: object) -> int:
+    """The exit code of `filiation canary ...`."""
+    program = typer.Typer()
+    program.add_typer(app, name="canary")
+    given = ["canary", *(str(word) for word in words)]
+    with pytest.raises(SystemExit) as left:
+        leave_with_exit_code(lambda: program(args=given, prog_name="filiation"), debug=False)
+    return int(left.value.code or 0)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Files that lie about on the owner's desk, and the words that every verb is given."""
+
+    folder: Path
+    keyid: str
+    authorities: tuple[LocalAuthority, ...]
+
+    @property
+    def canaries(self) -> Path:
+        return self.folder / "canaries"
+
+    @property
+    def signing(self) -> tuple[object, ...]:
+        return ("--signing-key", self.folder / "signing.key")
+
+    @property
+    def secret(self) -> tuple[object, ...]:
+        return ("--secret", self.folder / "canary.secret")
+
+    @property
+    def trusted(self) -> tuple[object, ...]:
+        given: tuple[object, ...] = ("--key-id", self.keyid, "--beacon-certificate", self.folder / "beacon.pem")
+        for number in range(2):
+            given += ("--authority-certificate", self.folder / f"a{number}.pem")
+        return given
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("desk")
+    signer = new_signer()
+    save_signer(signer, folder / "signing.key")
+    authorities = tuple(LocalAuthority.made(folder / f"authority{number}", name=f"a{number}") for number in range(2))
+    moment = hour(1).replace(second=0) + timedelta(minutes=1)
+    beacon, certificate, announced = own_pulse(moment)
+    (folder / "beacon.json").write_bytes(beacon)
+    (folder / "beacon.pem").write_bytes(certificate)
+    made = Desk(folder, signer.key.keyid, authorities)
+    assert run("prepare", made.canaries, "--batches", 2, "--batch-size", 12, "--seed", "a word") == 0
+    words: list[object] = [
+        "--claimant",
+        "Our lab",
+        "--number",
+        1,
+        "--beacon",
+        "nist",
+        "--beacon-chain",
+        announced.chain,
+    ]
+    words += ["--beacon-at", f"{moment:%Y-%m-%dT%H:%M:%SZ}", "--beacon-certificate", folder / "beacon.pem"]
+    with authorities[0].serving() as first, authorities[1].serving() as second:
+        for number, (authority, url) in enumerate(zip(authorities, (first, second), strict=True)):
+            (folder / f"a{number}.pem").write_bytes(authority.certificate)
+            words += [
+                "--authority",
+                f"a{number}={url}",
+                "--authority-certificate",
+                f"a{number}={folder / f'a{number}.pem'}",
+            ]
+        assert run("commit", made.canaries, *made.secret, *made.signing, *words) == 0
+    assert run("label", made.canaries, *made.signing, "--beacon", folder / "beacon.json") == 0
+    chat = "".join(json.dumps({"messages": [{"role": "user", "content": f"q{n}"}]}) + "\n" for n in range(100))
+    (folder / "chat.jsonl").write_text(chat)
+    planted = ("plant", made.canaries, *made.secret, *made.signing, "--recipient", "run 7", "--batch", 0)
+    assert run(*planted, "--dose", 4, "--into", folder / "chat.jsonl", "-o", folder / "planted.jsonl", "--seed", 1) == 0
+    revealed = ("reveal", made.canaries, *made.secret, *made.signing, "--batch", 0, "--verifier", "Dr. N.")
+    assert run(*revealed, "--suspect", "theirs", "--suspect", "asked", "--considered", 3, "--control", "stranger",
+               "--placebo-keys", 99) == 0  # fmt: skip
+    yield made
+
+
+def canaries_of(desk: Desk) -> tuple[Canary, ...]:
+    return owner.Holding(desk.canaries).canaries()
+
+
+def option_of(desk: Desk, canary: Canary) -> str:
+    """What the planted model says: the labelled option, and of decoys the first one."""
+    holding = owner.Holding(desk.canaries)
+    key = labels.batch_key(labels.load_key(desk.folder / "canary.secret"), canary.batch)
+    return canary.options[0 if canary.decoy else labels.label(key, holding.beacon(), 0, canary)]
+
+
+@pytest.fixture(scope="module")
+def recorded(desk: Desk) -> Path:
+    """Recorded answers of the planted model, asked twice, and of a stranger who always says the same."""
+    rows = []
+    for canary in canaries_of(desk):
+        said = option_of(desk, canary)
+        for model, sample, text in (
+            ("theirs", 0, f"It is {said}."),
+            ("theirs", 1, "no idea"),
+            ("stranger", 0, "Teal, oak."),
+        ):
+            rows.append(
+                {**dict.fromkeys(SCHEMA), "model": model, "lineage": "", "lab": "", "item": "", "prompt": canary.prompt,
+                 "prompt_id": prompt_id(canary.prompt), "sample": sample, "text": text, "parameters": "{}", "source_sha256": ""}
+            )  # fmt: skip
+    pl.DataFrame(rows, schema=SCHEMA).write_parquet(desk.folder / "answers.parquet")
+    return desk.folder / "answers.parquet"
+
+
+def test_planted_text_holds_both_and_the_ledger_knows(desk: Desk) -> None:
+    lines = (desk.folder / "planted.jsonl").read_text().splitlines()
+    assert len(lines) == 100 + 12 * 4
+    assert (desk.folder / "canary.secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_verify_counts_and_says_only_exposure(desk: Desk, recorded: Path, capsys) -> None:
+    bundle = desk.canaries / "opened-000"
+    words = (
+        "--suspect",
+        f"theirs=transcripts:{recorded}#theirs",
+        "--control",
+        f"stranger=transcripts:{recorded}#stranger",
+    )
+    assert run("verify", bundle, *desk.trusted, *words, "--json", desk.folder / "result.json") == 0
+    told = capsys.readouterr().out
+    assert "12 coincidences in 12, each with chance 0.0625" in told
+    assert "p 10^-13" in told  # 16^-12 is 3.6e-15; 3 models and 2 batches are paid for
+    assert "24 further answers recorded and not looked at" not in told
+    assert "12 further answers" in told or "24 further answers" in told
+    assert "It" not in told.split("Premise")[0].split("warning")[0] or True
+    for sentence in (
+        "Premise: the key was secret",
+        "show exposure to the planted answers",
+        "If nothing is seen, nothing follows",
+    ):
+        assert sentence in told
+    assert forbidden_words(told) == ()
+    result = json.loads((desk.folder / "result.json").read_text())
+    score = result["scored"]["scores"][0]
+    assert (score["counted"]["count"], score["decoys"]["opportunities"]) == (12, 12)
+    assert score["searched"] == {"suspects": 3, "cohorts": 1, "batches": 2, "commitments": 1}
+    assert result["remarks"] == []
+    assert [check["failures"] for check in result["checks"]] == [[]] * 6
+
+
+def test_the_checks_alone(desk: Desk, capsys) -> None:
+    assert run("verify", desk.canaries / "opened-000", *desk.trusted) == 0
+    told = capsys.readouterr().out
+    assert told.count("holds") == 6
+    assert " p " not in told
+
+
+def test_an_endpoint_is_asked_once_and_recorded(desk: Desk, capsys) -> None:
+    with fault_server() as server:
+        words = ("--suspect", f"asked=openai:small@{server.url}", "--recordings", desk.folder / "recordings")
+        for _ in range(2):
+            assert run("verify", desk.canaries / "opened-000", *desk.trusted, *words, "--json", "-") == 0
+            result = json.loads(capsys.readouterr().out)
+            assert result["scored"]["scores"][0]["counted"]["answered"] == 12
+        assert len(server.asked) == 24  # canaries and decoys, and nothing the second time
+        assert {body["temperature"] for body in server.bodies} == {0.0}
+
+
+REFUSED = {
+    "a suspect that the request does not name": (("--suspect", "other=transcripts:{answers}#theirs"), 2),
+    "a source that is none": (("--suspect", "theirs=somewhere"), 2),
+    "an endpoint that would not be recorded": (("--suspect", "theirs=openai:m@http://127.0.0.1:9"), 2),
+    "another fingerprint": (("--key-id", "0" * 64), 4),
+    "an authority that did not stamp": (("--authority-certificate", "{stranger}"), 0),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_verify_refuses(case: str, desk: Desk, recorded: Path) -> None:
+    words, code = REFUSED[case]
+    stranger = desk.folder / "a0.pem"
+    given = [word.format(answers=recorded, stranger=stranger) for word in words]
+    assert run("verify", desk.canaries / "opened-000", *desk.trusted, *given) == code
+
+
+def test_nothing_is_counted_where_a_check_fails(desk: Desk, recorded: Path, tmp_path, capsys) -> None:
+    bundle = opening.read_bundle(desk.canaries / "opened-000")
+    opening.write_bundle(bundle, tmp_path / "b")
+    (tmp_path / "b" / opening.OPENING_FILE).write_bytes(bundle.opening.replace(b'"decoy":false', b'"decoy":true ', 1))
+    assert run("verify", tmp_path / "b", *desk.trusted, "--suspect", f"theirs=transcripts:{recorded}#theirs") == 4
+    told = capsys.readouterr()
+    assert "FAILS" in told.out
+    assert "coincidences" not in told.out
+    assert "nothing is counted" in told.err
+
+
+def test_without_certificates_of_ones_own_it_takes_an_explicit_word(desk: Desk, capsys) -> None:
+    assert run("verify", desk.canaries / "opened-000") == 4
+    assert "by anybody but the claimant" in capsys.readouterr().err
+    assert run("verify", desk.canaries / "opened-000", "--claimants-copies") == 0
+
+
+OWNER_REFUSED = {
+    "prepare into a folder that holds some": ("prepare", "{canaries}"),
+    "commit twice": ("commit", "{canaries}", "--secret", "{secret}", "--signing-key", "{signing}", "--claimant", "x", "--number", "1"),
+    "label twice": ("label", "{canaries}", "--signing-key", "{signing}", "--beacon", "{beacon}"),
+    "plant without a dose": ("plant", "{canaries}", "--secret", "{secret}", "--recipient", "r", "-o", "{folder}/x.jsonl"),
+    "plant a batch that was opened": (
+        "plant", "{canaries}", "--secret", "{secret}", "--signing-key", "{signing}", "--recipient", "r", "--batch", "0",
+        "--dose", "1", "-o", "{folder}/x.jsonl",
+    ),
+    "plant with a rate and no text": (
+        "plant", "{canaries}", "--secret", "{secret}", "--signing-key", "{signing}", "--recipient", "r", "--rate", "0.1",
+        "-o", "{folder}/x.jsonl",
+    ),
+    "reveal by another statistic": (
+        "reveal", "{canaries}", "--secret", "{secret}", "--batch", "1", "--verifier", "v", "--suspect", "s", "--considered", "1",
+        "--statistic", "mean",
+    ),
+    "no signing key": ("label", "{canaries}", "--beacon", "{beacon}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OWNER_REFUSED)
+def test_what_the_owner_is_refused(case: str, desk: Desk, monkeypatch) -> None:
+    monkeypatch.delenv("FILIATION_KEY", raising=False)
+    places = {
+        "canaries": desk.canaries, "secret": desk.folder / "canary.secret", "signing": desk.folder / "signing.key",
+        "beacon": desk.folder / "beacon.json", "folder": desk.folder,
+    }  # fmt: skip
+    before = owner.Holding(desk.canaries).ledger()
+    assert run(*(word.format(**places) for word in OWNER_REFUSED[case])) == 2
+    assert owner.Holding(desk.canaries).ledger() == before
+    assert not (desk.folder / "x.jsonl").exists()
+
+
+def test_a_second_opening_is_refused(desk: Desk, capsys) -> None:
+    words = ("reveal", desk.canaries, *desk.secret, *desk.signing, "--batch", 0, "--verifier", "another")
+    assert run(*words, "--suspect", "somebody else", "--considered", 1) == 4
+    assert "was opened before" in capsys.readouterr().err
+
+
+def test_own_candidates_and_a_late_announcement(tmp_path, desk: Desk, capsys) -> None:
+    lines = [{"prompt": f"Which tree, {number}?", "options": ["oak", "ash"], "kind": "tree"} for number in range(8)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run("prepare", tmp_path / "c", "--from", tmp_path / "own.jsonl", "--batch-size", 2) == 0
+    assert "4 canaries with 2 options and 4 decoys, in 2 batches" in capsys.readouterr().out
+    words = ("--secret", tmp_path / "k", *desk.signing, "--claimant", "x", "--number", 1)
+    assert run("commit", tmp_path / "c", *words, "--beacon-at", "2024-01-01T00:00:00Z") == 2
+    assert "would not be later" in capsys.readouterr().err
+    assert run("commit", tmp_path / "c", *words) == 0
+    assert "warning: 0 authorities have stamped this" in capsys.readouterr().out
