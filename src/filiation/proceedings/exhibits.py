@@ -109,7 +109,7 @@ class Exhibits:
         folder = self._place_for(*(f"{file.sha256} {file.name}" for file in manifest.files))
         for file in manifest.files:
             if not (folder / file.name).exists():
-                (folder / file.name).write_bytes(self.case.folder.objects.get(file.sha256 or ""))
+                _write(folder / file.name, self.case.folder.objects.get(file.sha256 or ""))
         model = f"#{manifest.model}" if manifest.kind == "transcript" else ""
         return f"{TRANSCRIPTS if model else ''}{folder / opens if opens else folder}{model}"
 
@@ -122,7 +122,7 @@ class Exhibits:
                 "this endpoint has not been asked yet", exhibit=manifest.exhibit, advice=self.case.do("observe")
             )
         file = self._place_for(transcript) / "answers.parquet"
-        file.write_bytes(self.case.folder.objects.get(transcript))
+        _write(file, self.case.folder.objects.get(transcript))
         return f"{TRANSCRIPTS}{file}"
 
     def _place_for(self, *contents: str) -> Path:
@@ -202,6 +202,16 @@ class Exhibits:
         parts = self._parts(exhibit)
         lab = _lab_of([self._part(part, exhibit, "") for part in parts])
         return tuple(name for name in (self._lineage(exhibit, parts, plan), lab) if name)
+
+
+def _write(file: Path, data: bytes) -> None:
+    try:
+        file.write_bytes(data)
+    except OSError as error:
+        raise UsageError(
+            f"an exhibit cannot be unpacked in {file.parent.parent}: {error.strerror or error}",
+            advice="make room there, or set TMPDIR to a folder that has some; nothing recorded is lost",
+        ) from error
 
 
 def _altered(manifest: Manifest, what: str) -> RecordError:
