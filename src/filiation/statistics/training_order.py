@@ -1,31 +1,33 @@
 """Does a suspect remember the later documents of a training run better than the earlier ones? The order was drawn by lot.
 
-An owner shuffled the documents before training and kept the order. A model that descends from that run still shows it: what was read last
-is remembered best (Kuditipudi and others 2025, 'Blackbox model provenance via palimpsestic membership inference'). Whoever was made
-without that order has likelihoods that do not depend on it, however good, biased, tied or copied they are.
+An owner shuffled the documents before training and kept the order. A model that descends from that run still shows it: what was
+read last is remembered best (Kuditipudi and others 2025, 'Blackbox model provenance via palimpsestic membership inference').
+Whoever was made without that order has likelihoods that do not depend on it, however good, biased, tied or copied they are.
 
-**The null is made, not estimated.** The order is a uniform permutation, drawn independently of the suspect (and of the control, where one is
-given). Given all likelihoods, every order was equally likely; so the law of any statistic follows from the lot alone, and nothing is
-assumed about the likelihoods: no independence, no distribution. Choosing documents by their text or by their likelihood is harmless; so is
-choosing them by their place in the order; choosing by both is not.
+**The null is made, not estimated.** The order is a uniform permutation, drawn independently of the suspect (and of the control,
+where one is given). Given all likelihoods, every order was equally likely; so the law of any statistic follows from the lot alone,
+and nothing is assumed about the likelihoods: no independence, no distribution. Choosing documents by their text or by their
+likelihood is harmless; so is choosing them by their place in the order; choosing by both is not.
 
-**Statistic.** The number S of pairs of documents, of the same stratum, of which the later one has the strictly larger likelihood (Kendall 1938).
-Under the null a stratum of n documents gives a sum of independent uniform numbers from {0..0}, {0..1}, ..., {0..n-1} (inversions of a random
-permutation: Rodrigues 1839), and strata add up, so the law of S is known without simulation, however far out:
+**Statistic.** The number S of pairs of documents, of the same stratum, of which the later one has the strictly larger likelihood
+(Kendall 1938). Under the null a stratum of n documents gives a sum of independent uniform numbers from {0..0}, {0..1}, ..., {0..n-1}
+(inversions of a random permutation: Rodrigues 1839), and strata add up, so the law of S is known without simulation, however far
+out:
 
 * up to `EXACT_PAIRS` pairs the tail is counted in whole numbers, exact;
-* beyond, Chernoff's bound on the same law, the least over t > 0 of E exp(t (S - s)): always at least the exact tail, by about a factor of
-  t sd(S) sqrt(2 pi) (a little over one power of ten at p = 1e-10).
+* beyond, Chernoff's bound on the same law, the least over t > 0 of E exp(t (S - s)): always at least the exact tail, by about a
+  factor of t sd(S) sqrt(2 pi) (a little over one power of ten at p = 1e-10).
 
-Spearman's rho, which Kuditipudi and others take, has the same efficiency against a trend and no such law; `permutation_log10_p` gives its
-Monte Carlo p. The two are never combined, because nobody may choose the smaller.
+Spearman's rho, which Kuditipudi and others take, is as efficient against a trend and has no such law; `permutation_log10_p` gives
+its Monte Carlo p. The two are never combined, because nobody may choose the smaller.
 
-**Ties** count against the accusation: a tied pair is as good as one in the wrong order, so S is at most what breaking ties by lot would
-give, and the same law holds for p from above. A suspect that says the same of every document has p = 1.
+**Ties** count against the accusation: a tied pair is as good as one in the wrong order, so S is at most what breaking ties by lot
+would give, and the same law holds for p from above. A suspect that says the same of every document has p = 1.
 
-**Control.** Documents differ in difficulty far more than in memory. With a control's likelihoods of the same documents, strata are parts of equal
-size by the control's likelihood, and the difference suspect minus control takes the place of the suspect's likelihood. Both are functions
-of likelihoods alone, so the null holds as before, *if the control does not depend on the order either*: never the owner's own model.
+**Control.** Documents differ in difficulty far more than in memory. With a control's likelihoods of the same documents, strata are
+parts of about equal size by the control's likelihood, and the difference suspect minus control takes the place of the suspect's
+likelihood. Both are functions of likelihoods alone, so the null holds as before, *if the control does not depend on the order
+either*: never the owner's own model, nor anything made from it.
 """
 
 from __future__ import annotations
