@@ -80,21 +80,14 @@ def train(
 ) -> TrainingRecord:
     """Train the parameters that require a gradient, in place."""
     started = time.perf_counter()
-    optimiser = _optimiser(model, learning_rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = optimiser_for(model, learning_rate)
     curve = torch.zeros(
         steps, device=tokens.device
     )  # filled in place: small tensors kept between steps fragment the heap
     model.train()
     for step, sequences in enumerate(draw(tokens, count=steps, batch=batch, context=context, seed=order_seed)):
-        loss = objective(model, sequences)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained, CLIP)
-        optimiser.step()
-        schedule.step()
-        curve[step] = loss.detach()  # read only now and then: reading waits for the device
+        # The loss is read only now and then: reading waits for the device.
+        curve[step] = advance(model, optimiser, sequences, learning_rate * rate(step, steps), objective)
         if report is not None and step % 20 == 0:
             report(step, steps, float(curve[step]))
     model.eval()
@@ -109,7 +102,26 @@ def train(
     )
 
 
-def _optimiser(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+def advance(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    sequences: Tensor,
+    learning_rate: float,
+    objective: Objective = language_modelling,
+) -> Tensor:
+    """One step on one batch at this learning rate, in place; the loss before it."""
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate
+    loss = objective(model, sequences)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_([parameter for parameter in model.parameters() if parameter.requires_grad], CLIP)
+    optimiser.step()
+    return loss.detach()
+
+
+def optimiser_for(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    """AdamW over what is trained; weight decay on matrices only."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": WEIGHT_DECAY},
@@ -118,7 +130,8 @@ def _optimiser(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=True)
 
 
-def _rate(step: int, steps: int) -> float:
+def rate(step: int, steps: int) -> float:
+    """The share of the learning rate at a step: linear warm-up, then half a cosine down to a twentieth."""
     warm_up = max(1, round(WARM_UP_SHARE * steps))
     if step < warm_up:
         return (step + 1) / warm_up
