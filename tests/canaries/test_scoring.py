@@ -144,7 +144,7 @@ def test_an_unrelated_model_that_agrees_is_a_warning() -> None:
     stranger = Answers("c", {canary.index: "alpha" for canary in field.canaries})
     asked = request(controls=("c", "d"))
     clean = scored(field, asked, [keyed(1.0, field)], [stranger])
-    assert any("1 unrelated models stand beside" in warning for warning in clean.warnings)
+    assert any("beside the suspect: 1," in warning for warning in clean.warnings)
     assert any("not given: d" in warning for warning in clean.warnings)
     copied = Answers("c", keyed(1.0, field).texts)
     assert any(
@@ -163,6 +163,11 @@ def test_only_those_whom_the_request_names_are_scored() -> None:
         scored(opened(), request(), [stranger_of("s")], [Answers("c", {})])
     with pytest.raises(UsageError, match="no suspect"):
         scored(opened(), request(), [])
+
+
+def test_a_suspect_that_was_named_and_left_out_is_told() -> None:
+    found = scored(opened(), request(suspects=("s", "t"), considered=2), [stranger_of("s")])
+    assert "the request names suspects that were not scored: t" in found.warnings
 
 
 def test_many_cohorts_draw_fewer_placebo_keys_but_never_fewer_than_19(monkeypatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -64,7 +63,7 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     folder = tmp_path_factory.mktemp("desk")
     signer = new_signer()
     save_signer(signer, folder / "signing.key")
@@ -104,7 +103,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     revealed = ("reveal", made.canaries, *made.secret, *made.signing, "--batch", 0, "--verifier", "Dr. N.")
     assert run(*revealed, "--suspect", "theirs", "--suspect", "asked", "--considered", 3, "--control", "stranger",
                "--placebo-keys", 99) == 0  # fmt: skip
-    yield made
+    return made
 
 
 def canaries_of(desk: Desk) -> tuple[Canary, ...]:
@@ -155,9 +154,7 @@ def test_verify_counts_and_says_only_exposure(desk: Desk, recorded: Path, capsys
     told = capsys.readouterr().out
     assert "12 coincidences in 12, each with chance 0.0625" in told
     assert "p 10^-13" in told  # 16^-12 is 3.6e-15; 3 models and 2 batches are paid for
-    assert "24 further answers recorded and not looked at" not in told
-    assert "12 further answers" in told or "24 further answers" in told
-    assert "It" not in told.split("Premise")[0].split("warning")[0] or True
+    assert "24 further answers recorded and not looked at" in told  # those to decoys, too
     for sentence in (
         "Premise: the key was secret",
         "show exposure to the planted answers",
@@ -196,15 +193,13 @@ REFUSED = {
     "a source that is none": (("--suspect", "theirs=somewhere"), 2),
     "an endpoint that would not be recorded": (("--suspect", "theirs=openai:m@http://127.0.0.1:9"), 2),
     "another fingerprint": (("--key-id", "0" * 64), 4),
-    "an authority that did not stamp": (("--authority-certificate", "{stranger}"), 0),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_verify_refuses(case: str, desk: Desk, recorded: Path) -> None:
     words, code = REFUSED[case]
-    stranger = desk.folder / "a0.pem"
-    given = [word.format(answers=recorded, stranger=stranger) for word in words]
+    given = [word.format(answers=recorded) for word in words]
     assert run("verify", desk.canaries / "opened-000", *desk.trusted, *given) == code
 
 
@@ -223,6 +218,14 @@ def test_without_certificates_of_ones_own_it_takes_an_explicit_word(desk: Desk, 
     assert run("verify", desk.canaries / "opened-000") == 4
     assert "by anybody but the claimant" in capsys.readouterr().err
     assert run("verify", desk.canaries / "opened-000", "--claimants-copies") == 0
+    strange = (
+        "--beacon-certificate",
+        desk.folder / "beacon.pem",
+        "--authority-certificate",
+        desk.folder / "beacon.pem",
+    )
+    assert run("verify", desk.canaries / "opened-000", *strange) == 4
+    assert "no authority that counts has stamped" in capsys.readouterr().err
 
 
 OWNER_REFUSED = {

@@ -261,7 +261,7 @@ def scored(opened: Opened, request: Request, suspects: Sequence[Answers], contro
     return Scored(
         scores=tuple(_score(opened, request, suspect) for suspect in suspects),
         controls=beside,
-        warnings=_warnings_of_controls(request, beside),
+        warnings=(*_missing_suspects(request, suspects), *_warnings_of_controls(request, beside)),
     )
 
 
@@ -387,6 +387,12 @@ def _warnings(decoys: Counted, wrong: WrongCohorts) -> tuple[str, ...]:
     return tuple(warnings)
 
 
+def _missing_suspects(request: Request, suspects: Sequence[Answers]) -> tuple[str, ...]:
+    given = {each.name for each in suspects}
+    missing = [name for name in request.suspects if name not in given]
+    return (f"the request names suspects that were not scored: {', '.join(missing)}",) if missing else ()
+
+
 def _warnings_of_controls(request: Request, beside: Sequence[ControlModel]) -> tuple[str, ...]:
     warnings = [
         f"the unrelated model {each.name} agrees as well: it was exposed, or the key was not secret"
@@ -394,7 +400,7 @@ def _warnings_of_controls(request: Request, beside: Sequence[ControlModel]) -> t
         if each.log10_p <= CONTROL_LOG10_P
     ]
     if len(beside) < CONTROLS_WANTED:
-        warnings.append(f"{len(beside)} unrelated models stand beside the suspect; {CONTROLS_WANTED} are asked for")
+        warnings.append(f"unrelated models beside the suspect: {len(beside)}, where {CONTROLS_WANTED} are asked for")
     missing = [name for name in request.controls if name not in {each.name for each in beside}]
     if missing:
         warnings.append(f"the request names controls that were not given: {', '.join(missing)}")

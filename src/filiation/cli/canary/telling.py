@@ -16,6 +16,10 @@ PREMISE = (
     "Premise: the key was secret until the batch was opened, and nobody but the claimant exposed the labelled options. The figures "
     "show exposure to the planted answers. They do not show how the exposure came about, nor who brought it about."
 )
+COMMITMENTS = (
+    "That the claimant made no other commitment is the claimant's word. Whoever secretly had many stamped before the beacon could show "
+    "the best: a figure p would take about 1/p of them, each with its stamps."
+)
 ABSENCE = "If nothing is seen, nothing follows: planted answers can be filtered out, diluted or trained away."
 NOT_EXCLUDED = (
     "Not excluded: that the claimant, or somebody who had the labels, exposed the suspect. Decoys, unrelated models and the ledger "
@@ -53,7 +57,7 @@ def result_told(result: Result) -> list[str]:
     lines += ["", *_controls_told(result.scored.controls)]
     lines += [f"warning: {visible(warning)}" for warning in result.scored.warnings]
     lines += [f"note: {visible(remark)}" for remark in result.remarks]
-    return [*lines, "", PREMISE, NOT_EXCLUDED, ABSENCE]
+    return [*lines, "", PREMISE, COMMITMENTS, NOT_EXCLUDED, ABSENCE]
 
 
 def _score_told(score: Score) -> list[str]:
