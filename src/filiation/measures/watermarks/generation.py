@@ -77,7 +77,9 @@ class GumbelSampler:
         possible = np.flatnonzero(np.isfinite(log_chances))
         windows = np.empty((len(possible), len(context) + 1), dtype=np.int64)
         windows[:, :-1], windows[:, -1] = context, possible
-        drawn = vllm_uniforms(windows, self._key) if isinstance(self._key, VllmGumbelKey) else uniforms(windows, self._key)
+        drawn = (
+            vllm_uniforms(windows, self._key) if isinstance(self._key, VllmGumbelKey) else uniforms(windows, self._key)
+        )
         return int(possible[np.argmax(log_chances[possible] - np.log(-np.log(drawn)))])
 
 
@@ -153,5 +155,6 @@ def _transformers() -> Any:
 
 def _missing() -> MissingExtra:
     return MissingExtra(
-        "text is generated with torch and transformers, which are not installed", advice='pip install "filiation[models]"'
+        "text is generated with torch and transformers, which are not installed",
+        advice='pip install "filiation[models]"',
     )

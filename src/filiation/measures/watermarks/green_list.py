@@ -65,7 +65,7 @@ class GreenReading:
 
 def green_reading(windows: Tokens, key: GreenListKey) -> GreenReading:
     """What the key says about these windows, shape (n, key.window). Raises UsageError for tokens beyond the vocabulary."""
-    if len(windows) and not (0 <= int(windows.min()) and int(windows.max()) < key.vocabulary):
+    if len(windows) and not (int(windows.min()) >= 0 and int(windows.max()) < key.vocabulary):
         raise UsageError(
             f"the text holds token {int(windows.max())}, and the key is for a vocabulary of {key.vocabulary}",
             advice="tokenise with the tokenizer of the marked model, and make the key with the model's vocab_size",
@@ -108,9 +108,12 @@ def _seeds(windows: Tokens, key: GreenListKey) -> NDArray[np.int64]:
         return np.array(exact, dtype=np.int64)
     table = _fixed_table(key.hashing_key)
     with np.errstate(over="ignore"):
-        smallest = (np.int64(key.hashing_key) * (table[windows % TABLE] + 1) * (table[windows[:, -1:] % TABLE] + 1)).min(axis=1)
+        smallest = (
+            np.int64(key.hashing_key) * (table[windows % TABLE] + 1) * (table[windows[:, -1:] % TABLE] + 1)
+        ).min(axis=1)
     # Python's remainder of a negative number is positive: s + 2^64 - 1, of which the generator reads the low 32 bits.
-    return np.where(smallest < 0, smallest - 1, smallest) & 0xFFFFFFFF
+    seeds: NDArray[np.int64] = np.where(smallest < 0, smallest - 1, smallest) & 0xFFFFFFFF
+    return seeds
 
 
 def _fixed_table(hashing_key: int) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@
     VllmGumbelKey  the same sampling as vLLM does it, with numbers from Philox4x32-10 (`--watermark-config`)
 
 A key file is the JSON of one of them, in one form only. It ends in a salt, so that its SHA-256, the `commitment`, can be published and
-time-stamped before any text is marked without anybody being able to search the 2^32 keys of a green list for it.
+time-stamped before any text is marked, and nobody can find a short key by trying all of them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class GreenListKey(_Marked, frozen=True, kw_only=True, tag_field="scheme", tag="
     def __post_init__(self) -> None:
         _check(2 <= self.vocabulary <= LARGEST_VOCABULARY, "vocabulary", self.vocabulary)
         _check(0.0 < self.greenlist_ratio < 1.0, "greenlist_ratio", self.greenlist_ratio)
-        _check(0 < self.list_size, "greenlist_ratio", self.greenlist_ratio)
+        _check(self.list_size > 0, "greenlist_ratio", self.greenlist_ratio)
         _check(math.isfinite(self.bias), "bias", self.bias)
         _check(0 < self.hashing_key <= _LARGEST_INTEGER, "hashing_key", "(secret)")
         _check(self.seeding_scheme in ("lefthash", "selfhash"), "seeding_scheme", self.seeding_scheme)
@@ -83,11 +83,8 @@ class GreenListKey(_Marked, frozen=True, kw_only=True, tag_field="scheme", tag="
 
     @property
     def log10_keys(self) -> float:
-        """log10 of how many different keys there are: torch's generator on a CPU reads 32 bits of a seed.
-
-        'selfhash' multiplies by the key before the smallest is taken, in 64 bits.
-        """
-        return (32 if self.seeding_scheme == "lefthash" else _SECRET_BITS) * math.log10(2.0)
+        """log10 of how many keys have no more bits than this one: nobody guesses it with a smaller chance."""
+        return self.hashing_key.bit_length() * math.log10(2.0)
 
     @property
     def published(self) -> bool:
@@ -127,8 +124,9 @@ class SynthIDKey(_Marked, frozen=True, kw_only=True, tag_field="scheme", tag="sy
 
     @property
     def log10_keys(self) -> float:
-        """log10 of how many different keys there are: each layer's key counts modulo the size of the table."""
-        return len(self.keys) * math.log10(self.sampling_table_size)
+        """log10 of how many keys have no more bits than these; a layer's key counts modulo the size of the table."""
+        most = self.sampling_table_size.bit_length() - 1
+        return sum(min(most, key.bit_length()) for key in self.keys) * math.log10(2.0)
 
     @property
     def published(self) -> bool:
@@ -187,8 +185,8 @@ class VllmGumbelKey(_Marked, frozen=True, kw_only=True, tag_field="scheme", tag=
 
     @property
     def log10_keys(self) -> float:
-        """log10 of how many different keys this program draws from."""
-        return _SECRET_BITS * math.log10(2.0)
+        """log10 of how many keys have no more bits than this one."""
+        return self.key.bit_length() * math.log10(2.0)
 
     @property
     def published(self) -> bool:

@@ -1,0 +1,112 @@
+"""The texts that a person names, as token ids: plain text, recorded answers, or what `watermark generate` wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from filiation.cli.watermark.key import read_bytes
+from filiation.errors import MalformedSource, MissingExtra, UsageError
+from filiation.evidence import Record
+from filiation.measures.watermarks import Tokens
+
+
+class Answer(Record, frozen=True, kw_only=True):
+    """One line of what `watermark generate` writes: token ids without the prompt, and their text."""
+
+    prompt: str
+    ids: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Given:
+    """Token ids, one array per text; `retokenised` where they were made from text."""
+
+    ids: tuple[Tokens, ...]
+    retokenised: bool
+
+
+def read_texts(places: Sequence[str], tokenizer: Path | None, *, from_text: bool) -> Given:
+    """The texts at FILE, FILE.jsonl of 'watermark generate', or FILE.parquet#MODEL of recorded answers.
+
+    `from_text`: tokenise the text of generated answers although their ids are known, as anybody else would have to.
+    """
+    ids: list[Tokens] = []
+    texts: list[str] = []
+    for place in places:
+        if place.endswith(".jsonl"):
+            answers = _generated(Path(place))
+            if from_text:
+                texts += [answer.text for answer in answers]
+            else:
+                ids += [np.array(answer.ids, dtype=np.int64) for answer in answers]
+        elif ".parquet" in place:
+            texts += _recorded(place)
+        else:
+            texts.append(_plain(Path(place)))
+    if texts:
+        if tokenizer is None:
+            raise UsageError("text needs --tokenizer", advice="give tokenizer.json of the model that was marked")
+        ids += tokens_of(texts, tokenizer)
+    return Given(tuple(ids), retokenised=bool(texts))
+
+
+def tokens_of(texts: Sequence[str], tokenizer: Path) -> list[Tokens]:
+    """Token ids without special tokens. Raises MissingExtra, and MalformedSource for what is no tokenizer."""
+    loaded = load_tokenizer(tokenizer)
+    return [np.array(each.ids, dtype=np.int64) for each in loaded.encode_batch(list(texts), add_special_tokens=False)]
+
+
+def load_tokenizer(tokenizer: Path) -> Any:
+    """The tokenizer of a tokenizer.json, or of a folder that has one."""
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise MissingExtra(
+            "text is tokenised by the package tokenizers, which is not installed",
+            advice='pip install "filiation[models]"',
+        ) from error
+    file = tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer
+    data = read_bytes(file)
+    try:
+        return Tokenizer.from_buffer(data)
+    except Exception as error:  # the package raises nothing narrower
+        raise MalformedSource(
+            f"this is not a tokenizer: {error}", exhibit=str(file), advice="give a tokenizer.json"
+        ) from error
+
+
+def _generated(file: Path) -> list[Answer]:
+    lines = read_bytes(file).splitlines()
+    try:
+        return [msgspec.json.decode(line, type=Answer) for line in lines if line.strip()]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedSource(
+            f"not what 'watermark generate' writes: {error}", exhibit=str(file), advice="give plain text as .txt"
+        ) from error
+
+
+def _recorded(place: str) -> list[str]:
+    import polars as pl
+
+    from filiation.sources.transcripts import read_transcripts, split_location
+
+    path, model = split_location(place)
+    frame = read_transcripts(path)
+    chosen = frame.filter(pl.col("model") == model) if model else frame
+    if not chosen.height:
+        raise UsageError(f"{model!r} is none of its models", exhibit=str(path), advice="see 'transcripts show'")
+    return [text for text in chosen["text"].to_list() if text]
+
+
+def _plain(file: Path) -> str:
+    try:
+        return read_bytes(file).decode()
+    except UnicodeDecodeError as error:
+        raise MalformedSource("this is not text in UTF-8", exhibit=str(file), advice="save it as UTF-8") from error
