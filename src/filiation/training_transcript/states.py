@@ -26,7 +26,7 @@ from filiation.evidence import canonical
 State = Mapping[str, NDArray[Any]]
 """Tensors by name. Arrays are never changed in place once they stand in a state."""
 
-WEIGHTS = "weights/"
+WEIGHTS, OPTIMISER = "weights/", "optimiser/"
 _LARGEST_HEADER = 100_000_000
 _TYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),

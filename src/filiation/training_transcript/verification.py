@@ -141,9 +141,18 @@ def pass_chances(segments: int, executed: int) -> dict[str, float]:
     return {str(count): value for count, value in sorted(passes.items()) if np.isfinite(value)}
 
 
-def last_stamp(result: Result, folder: TranscriptFolder) -> datetime | None:
-    """When the last time-stamp over the close was made."""
-    return max(result.stamps.get(len(folder.entries), {}).values(), default=None)
+def time_of_close(folder: TranscriptFolder, authorities: tuple[bytes, ...] = ()) -> datetime:
+    """When the last time-stamp over the close was made. Raises RecordError where none holds."""
+    times: dict[int, dict[str, datetime]] = {}
+    check = _time_stamps(folder, checkpoints(folder.path), Given(authorities=authorities), times)
+    found = times.get(len(folder.entries))
+    if not found:
+        raise RecordError(
+            f"no time-stamp shows when the transcript was closed: {check.failures[0].what if check.failures else 'none'}",
+            exhibit=str(folder.path),
+            advice="without one a beacon draws nothing; the verifier may draw with a seed of their own",
+        )
+    return max(found.values())
 
 
 # ------------------------------------------------------------------------------------------------------- the transcript

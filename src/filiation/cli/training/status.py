@@ -1,0 +1,28 @@
+"""`filiation training status`: how far a transcript is."""
+
+from __future__ import annotations
+
+import typer
+
+from filiation.cli.training.options import Transcript
+
+
+def status(transcript: Transcript) -> None:
+    """Print how far a transcript is, and what comes next; nothing is checked.
+
+    Example: filiation training status run
+    """
+    from filiation.training_transcript.folder import TranscriptFolder, checkpoints
+
+    folder = TranscriptFolder.open(transcript)
+    planned, recorded = folder.plan.recorded_steps, folder.states
+    typer.echo(f"run {folder.header.run}: {folder.header.title}")
+    typer.echo(f"{len(recorded)} of {len(planned)} states, {len(folder.entries)} entries, head {folder.head}")
+    signed = max((one.sequence for one in checkpoints(folder.path)), default=0)
+    typer.echo(f"signed up to entry {signed}")
+    if folder.closed is not None:
+        typer.echo("closed; next: draw and verify, by somebody neutral")
+    elif len(recorded) < len(planned):
+        typer.echo(f"next: commit --step {planned[len(recorded)]}")
+    else:
+        typer.echo("next: close")
