@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -74,13 +75,18 @@ def normalised(text: str) -> str:
 def parsed(text: str, options: Sequence[str], parser: Parser = "first") -> int | None:
     """Which option an answer gives, by its number; None where it gives none, or where the parser cannot tell."""
     answer = normalised(text[:LONGEST_TEXT])
-    wanted = [normalised(option) for option in options]
+    wanted = _wanted(tuple(options))
     if parser == "whole":
         return wanted.index(answer) if answer in wanted else None
     named = {found: number for number, option in enumerate(wanted) if (found := _place(option, answer)) is not None}
     if parser == "only" and len(named) != 1:
         return None
     return named[min(named)] if named else None
+
+
+@lru_cache(maxsize=4096)
+def _wanted(options: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(normalised(option) for option in options)
 
 
 def _place(option: str, answer: str) -> int | None:

@@ -15,6 +15,7 @@ import hmac
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,15 +146,17 @@ class Field:
     canaries: tuple[Canary, ...]
     beacon: bytes
 
+    @cached_property
+    def _messages(self) -> tuple[tuple[bytes, bytes, int], ...]:
+        """The message of each canary before and after the cohort, and its number of options."""
+        parts = [(labelling.message_parts(self.beacon, canary, b""), len(canary.options)) for canary in self.canaries]
+        return tuple((before, after, options) for (before, _, after), options in parts)
+
     def labels(self, key: bytes, cohorts: Sequence[int]) -> Numbers:
         """The labels under a key, cohorts x canaries."""
-        parts = [labelling.message_parts(self.beacon, canary, b"") for canary in self.canaries]
         found = [
-            [
-                labelling.label_of(key, before + str(cohort).encode() + after, len(canary.options))
-                for canary, (before, _, after) in zip(self.canaries, parts, strict=True)
-            ]
-            for cohort in cohorts
+            [labelling.label_of(key, before + cohort + after, options) for before, after, options in self._messages]
+            for cohort in (str(number).encode() for number in cohorts)
         ]
         return np.array(found, dtype=np.int64).reshape(len(cohorts), len(self.canaries))
 
@@ -170,12 +173,18 @@ class Reading:
     answered: int
     unparsable: int
 
+    @cached_property
+    def _table(self) -> Numbers:
+        """`worth` as a table, canaries x options, filled up with zeros that no label reaches."""
+        table = np.zeros((len(self.worth), max(map(len, self.worth))), dtype=np.int64)
+        for row, worth in enumerate(self.worth):
+            table[row, : len(worth)] = worth
+        return table
+
     def totals(self, labels: Numbers) -> Numbers:
         """The statistic under each row of labels."""
-        return np.array(
-            [sum(worth[label] for worth, label in zip(self.worth, row, strict=True)) for row in labels.tolist()],
-            dtype=np.int64,
-        )
+        found: Numbers = self._table[np.arange(len(self.worth)), labels].sum(axis=1)
+        return found
 
     def log10_p(self, total: int) -> float:
         if self.statistic == "ranks":

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from filiation.case.records import Check
 
 PREMISE = (
-    "Premise: the key was secret until the batch was opened, and nobody but the claimant exposed the labelled options. The figures "
-    "show exposure to the planted answers. They do not show how the exposure came about, nor who brought it about."
+    "Premise: the key was secret until the batch was opened, and the owner's randomness was drawn independently of the suspect. The "
+    "figures show exposure to the planted answers. They do not show how the exposure came about, nor who brought it about."
 )
 COMMITMENTS = (
     "That the claimant made no other commitment is the claimant's word. Whoever secretly had many stamped before the beacon could show "
