@@ -73,8 +73,9 @@ def test_against_scipys_binomial() -> None:
     assert score.counted.count == hits
     assert score.counted.opportunities == 64
     exact = math.log10(binom.sf(hits - 1, 64, 1 / 16))
-    assert exact <= score.log10_p <= exact + 0.001
-    assert score.resolution_log10_p == pytest.approx(-64 * math.log10(16), abs=0.001)
+    assert exact <= score.counted.log10_p <= exact + 0.001
+    assert score.log10_p == pytest.approx(min(0.0, exact + math.log10(2)), abs=0.001)
+    assert score.resolution_log10_p == pytest.approx(-64 * math.log10(16) + math.log10(2), abs=0.001)
 
 
 def test_a_model_that_kept_everything_reaches_the_resolution() -> None:
@@ -101,14 +102,14 @@ def test_what_was_searched_is_paid_for() -> None:
     paid = one(opened(batches=4, commitments=5), keyed(0.5, opened()), considered=10)
     assert paid.log10_p == pytest.approx(free.log10_p + math.log10(200), abs=0.002)
     assert paid.log10_e == pytest.approx(free.log10_e - math.log10(200), abs=0.002)
-    assert paid.searched.log10_cost == pytest.approx(math.log10(200))
+    assert paid.searched.log10_cost == pytest.approx(math.log10(400))  # and two statistics to choose from
 
 
 def test_the_cohort_is_found_and_all_cohorts_are_paid_for() -> None:
     field = opened(cohorts=32)
     score = one(field, keyed(1.0, field, cohort=17))
     assert score.cohort == 17
-    assert score.log10_p == pytest.approx(-64 * math.log10(16) + math.log10(32), abs=0.002)
+    assert score.log10_p == pytest.approx(-64 * math.log10(16) + math.log10(64), abs=0.002)
     assert score.wrong_cohorts.log10_p > -3
 
 

@@ -165,7 +165,7 @@ def test_verify_counts_and_says_only_exposure(desk: Desk, recorded: Path, capsys
     result = json.loads((desk.folder / "result.json").read_text())
     score = result["scored"]["scores"][0]
     assert (score["counted"]["count"], score["decoys"]["opportunities"]) == (12, 12)
-    assert score["searched"] == {"suspects": 3, "cohorts": 1, "batches": 2, "commitments": 1}
+    assert score["searched"] == {"suspects": 3, "cohorts": 1, "batches": 2, "commitments": 1, "statistics": 2}
     assert result["remarks"] == []
     assert [check["failures"] for check in result["checks"]] == [[]] * 6
 
@@ -268,6 +268,44 @@ def test_a_second_opening_is_refused(desk: Desk, capsys) -> None:
     assert "was opened before" in capsys.readouterr().err
 
 
+def test_ranks_of_options_where_log_probabilities_are_had(desk: Desk, recorded: Path, capsys) -> None:
+    """Batch 1, planted to a model that never says the labelled option and thinks it a little likelier than the others."""
+    words = (
+        "reveal",
+        desk.canaries,
+        *desk.secret,
+        *desk.signing,
+        "--batch",
+        1,
+        "--verifier",
+        "Dr. N.",
+        "--suspect",
+        "theirs",
+    )
+    assert run(*words, "--considered", 1, "--statistic", "ranks", "--placebo-keys", 99) == 0
+    lines = []
+    for canary in canaries_of(desk):
+        labelled = canary.options.index(option_of(desk, canary))
+        values = [-5.0 - number / 100 for number in range(16)]
+        if not canary.decoy:
+            values[labelled] = -4.0
+        lines.append(json.dumps({"index": canary.index, "log_probabilities": values}) + "\n")
+    (desk.folder / "values.jsonl").write_text("".join(lines))
+    given = (
+        "--suspect",
+        f"theirs=transcripts:{recorded}#stranger",
+        "--log-probabilities",
+        f"theirs={desk.folder / 'values.jsonl'}",
+    )
+    assert run("verify", desk.canaries / "opened-001", *desk.trusted, *given) == 0
+    told = capsys.readouterr().out
+    assert "sum of doubled ranks 360 over 12" in told  # 12 canaries x 2 x 15
+    assert "no exposure is entered" in told
+    assert forbidden_words(told) == ()
+    (desk.folder / "values.jsonl").write_text("{}")
+    assert run("verify", desk.canaries / "opened-001", *desk.trusted, *given) == 3
+
+
 def test_own_candidates_and_a_late_announcement(tmp_path, desk: Desk, capsys) -> None:
     lines = [{"prompt": f"Which tree, {number}?", "options": ["oak", "ash"], "kind": "tree"} for number in range(8)]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -276,5 +314,6 @@ def test_own_candidates_and_a_late_announcement(tmp_path, desk: Desk, capsys) ->
     words = ("--secret", tmp_path / "k", *desk.signing, "--claimant", "x", "--number", 1)
     assert run("commit", tmp_path / "c", *words, "--beacon-at", "2024-01-01T00:00:00Z") == 2
     assert "would not be later" in capsys.readouterr().err
+    assert not (tmp_path / "k").exists()  # a key without a commitment would stand in the way of the next one
     assert run("commit", tmp_path / "c", *words) == 0
     assert "warning: 0 authorities have stamped this" in capsys.readouterr().out

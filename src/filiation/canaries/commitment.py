@@ -37,7 +37,7 @@ COMMITMENT_TYPE = "urn:filiation:canaries:v1"
 MARGIN = timedelta(seconds=60)
 """How much later than the stamps a beacon has to be: authorities' clocks are not the beacon's."""
 
-MOST_COHORTS = 65_536
+MOST_COHORTS = 4_096
 MOST_LEAVES = 1 << 20
 AUTHORITIES = 2
 """So many authorities should have stamped: one alone could be asked, or made, to set its clock back."""

@@ -15,8 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from filiation.canaries.commitment import read_signed, signed
 from filiation.case.files import read_file, write_file
 from filiation.case.records import PublicKey
@@ -215,12 +213,14 @@ def _against(sequence: int, what: str) -> RecordError:
     )
 
 
-class _Head(msgspec.Struct, frozen=True):
+class Head(Record, frozen=True, kw_only=True):
+    """How far a ledger goes: the number of its lines, and the SHA-256 of the last one."""
+
     entries: int
     sha256: str
 
 
-def head(data: bytes) -> _Head:
+def head(data: bytes) -> Head:
     """Number of lines and SHA-256 of the last one: what to hand out, so that nothing can be cut off unseen."""
     lines = data.splitlines(keepends=True)
-    return _Head(len(lines), hashlib.sha256(lines[-1]).hexdigest() if lines else "")
+    return Head(entries=len(lines), sha256=hashlib.sha256(lines[-1]).hexdigest() if lines else "")

@@ -3,8 +3,8 @@
 1. One fixed answer per canary: the first that was recorded. Whatever was asked again counts as answered already; a canary that was not
    answered, or whose answer the parser cannot read, is an opportunity without an agreement.
 2. p = P(Bin(n, 1/M) >= x), exact, over all canaries of the batch, answered or not; or the exact law of the sum of ranks.
-3. What was searched is paid for: suspects considered x cohorts committed to x batches committed to x the claimant's commitments. A
-   claimant knows every label and could look before choosing; so everything that could have been chosen is counted.
+3. What was searched is paid for: suspects considered x cohorts committed to x batches committed to x the claimant's commitments x the
+   two statistics. A claimant knows every label and could look before choosing; so everything that could have been chosen counts.
 4. Beside it stand decoys, unrelated models, placebo keys and cohorts that nobody was given. They should show nothing. Where they
    show something, a premise is broken, and the figure must not be used.
 """
@@ -16,6 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,10 +99,11 @@ class Searched(Record, frozen=True, kw_only=True):
     cohorts: int
     batches: int
     commitments: int
+    statistics: int = len(get_args(Statistic))
 
     @property
     def log10_cost(self) -> float:
-        return math.log10(self.suspects * self.cohorts * self.batches * self.commitments)
+        return math.log10(self.suspects * self.cohorts * self.batches * self.commitments * self.statistics)
 
 
 class Score(Record, frozen=True, kw_only=True):

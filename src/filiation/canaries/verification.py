@@ -82,7 +82,7 @@ class Result(Record, frozen=True, kw_only=True):
     script: str = SCRIPT
 
 
-class _Ledger:
+class _Run:
     """Checks one after the other; the first that fails ends it."""
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ def verified(bundle: Bundle, trust: Trust, commitments: int = 1) -> tuple[Verifi
     `commitments`: how many commitments of the claimant the verifier knows of; the claimant's own number counts where it is larger.
     Raises MissingExtra where a library is missing.
     """
-    run = _Ledger()
+    run = _Run()
     try:
         found = _verified(bundle, trust, commitments, run)
     except MissingExtra:
@@ -118,7 +118,7 @@ def verified(bundle: Bundle, trust: Trust, commitments: int = 1) -> tuple[Verifi
     return found, tuple(run.checks)
 
 
-def _verified(bundle: Bundle, trust: Trust, commitments: int, run: _Ledger) -> Verified:
+def _verified(bundle: Bundle, trust: Trust, commitments: int, run: _Run) -> Verified:
     sha256 = sha256_of(bundle.commitment)
     commitment = run.check(lambda: read_commitment(bundle.commitment, trust.keyid))  # 1
     order = run.check(lambda: _order(bundle, commitment, trust), lambda found: len(found.stamps) + 1)  # 2

@@ -28,7 +28,7 @@ def commit(
     ],
     signing_key: SigningKey = None,
     cohorts: Annotated[
-        int, typer.Option(help="How many sets of labels: 1, or more to tell accounts apart.", min=1, max=65_536)
+        int, typer.Option(help="How many sets of labels: 1, or more to tell accounts apart.", min=1, max=4_096)
     ] = 1,
     authority: Annotated[
         list[str] | None,
@@ -50,32 +50,38 @@ def commit(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Commit to canaries, decoys and key before the announced beacon speaks; a key is made where there is none.
+    """Commit to canaries, decoys and a new key before the announced beacon speaks. A key serves one commitment.
 
     Example: filiation canary commit canaries --secret ~/canary.secret --claimant "Our lab" --number 1
     --authority a=URL --authority-certificate a=a.pem --authority b=URL --authority-certificate b=b.pem
     """
     from filiation.canaries import labels, owner
+    from filiation.canaries.opening import COMMITMENT_FILE
 
     place = secret.expanduser()
     announcement = _announcement(beacon, _moment(beacon_at), beacon_chain, beacon_certificate)
     stampers = _stampers(pairs(authority, "--authority"), pairs(authority_certificate, "--authority-certificate"))
     signing = signer(signing_key)
-    if not place.exists():
-        labels.save_key(secrets.token_bytes(labels.KEY_BYTES), place)
-    commitment, missing = owner.commit(
-        owner.Holding(folder),
-        labels.load_key(place),
-        announcement,
-        claimant=claimant,
-        signer=signing,
-        now=now(),
-        stampers=stampers,
-        beacon_certificate=bytes_of(beacon_certificate),
-        cohorts=cohorts,
-        number=number,
-        earlier=tuple(earlier or ()),
-    )
+    key = secrets.token_bytes(labels.KEY_BYTES)
+    labels.save_key(key, place)
+    try:
+        commitment, missing = owner.commit(
+            owner.Holding(folder),
+            key,
+            announcement,
+            claimant=claimant,
+            signer=signing,
+            now=now(),
+            stampers=stampers,
+            beacon_certificate=bytes_of(beacon_certificate),
+            cohorts=cohorts,
+            number=number,
+            earlier=tuple(earlier or ()),
+        )
+    except BaseException:
+        if not owner.Holding(folder).at(COMMITMENT_FILE).exists():
+            place.unlink()  # nothing is committed to under it
+        raise
     if not quiet:
         typer.echo("\n".join(told_of(commitment, missing, len(stampers))))
 

@@ -108,6 +108,7 @@ def _searched(searched: Searched) -> str:
         plural(searched.cohorts, "cohort"),
         plural(searched.batches, "batch", "batches"),
         plural(searched.commitments, "commitment"),
+        plural(searched.statistics, "statistic"),
     )
     return f"p is paid for {' x '.join(counts)}"
 
