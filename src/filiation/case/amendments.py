@@ -43,10 +43,15 @@ def suspect_was_observed(entries: Sequence[Entry], suspects: Collection[str]) ->
     for entry in entries:
         if isinstance(entry.body, Drawn):
             names |= set(entry.body.code_names)
-        if isinstance(entry.body, Observed) and entry.body.observation and entry.body.exhibit in names:
+        if isinstance(entry.body, Observed) and entry.body.observation and _whole(entry.body.exhibit) in names:
             return True
-        if isinstance(entry.body, Examined) and entry.body.subject in names:
+        if isinstance(entry.body, Examined) and _whole(entry.body.subject) in names:
             return True
-        if isinstance(entry.body, Asked) and entry.body.exhibit.partition("/")[0] in names:
+        if isinstance(entry.body, Asked) and _whole(entry.body.exhibit) in names:
             return True
     return False
+
+
+def _whole(name: str) -> str:
+    """The exhibit that a part ('NAME/PART') belongs to."""
+    return name.partition("/")[0]

@@ -113,7 +113,8 @@ def _blind(case: CaseRead, before: Sequence[Entry], body: Observed | Examined, w
     drawn, name = draw_in_force(before, case.plans), _name(body)
     in_line_up = {plan.suspect, *(drawn.foils if drawn else ())}
     meaning = "whoever looked knew whom they looked at"
-    tally.hold(name not in in_line_up, where, f"{name} was looked at under its own name", meaning)
+    own_name = name.partition("/")[0] in in_line_up
+    tally.hold(not own_name, where, f"{name} was looked at under its own name", meaning)
     if isinstance(body, Examined):
         known = drawn is not None and name in drawn.code_names
         tally.hold(known, where, f"{name} is no code name of the draw in force", meaning)
@@ -226,11 +227,28 @@ def observations(case: CaseRead, judged: Sequence[Judged], tally: Tally) -> None
     for entry in case.entries:
         if isinstance(entry.body, Observed) and entry.body.observation:
             _recorded(case, entry.body, f"entry {entry.sequence}", tally)
+    _looked_once(case, tally)
     for one in judged:
         if one.record is None:
             tally.note(f"{one.where} was not checked, because its record cannot be read")
         else:
             _rests_on(case, one, one.record, tally)
+
+
+def _looked_once(case: CaseRead, tally: Tally) -> None:
+    """What was asked or observed as planned is never asked or observed again: nobody may choose among several looks."""
+    done: set[tuple[str, ...]] = set()
+    for entry in case.entries:
+        body = entry.body
+        if isinstance(body, Observed) and not body.exploratory:
+            key: tuple[str, ...] = (body.exhibit, body.examiner, body.examiner_version)
+            what = f"{body.exhibit} is observed by {body.examiner} a second time"
+        elif isinstance(body, Asked):
+            key, what = (body.exhibit,), f"{body.exhibit} is asked a second time"
+        else:
+            continue
+        tally.hold(key not in done, f"entry {entry.sequence}", what, "a look was repeated until it suited")
+        done.add(key)
 
 
 def _recorded(case: CaseRead, body: Observed, where: str, tally: Tally) -> None:

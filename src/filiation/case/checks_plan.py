@@ -38,7 +38,7 @@ def plan_before_observation(case: CaseRead, tally: Tally) -> None:
         body, where = entry.body, f"entry {entry.sequence}"
         if isinstance(body, Sealed):
             _seal(case, case.entries[:place], body, where, tally)
-            seals.setdefault(body.plan, entry.sequence)
+            seals[body.plan] = entry.sequence  # whoever puts an earlier plan in force again seals it again
         if isinstance(body, Observed | Examined):
             _planned(case, before, entry, seals, tally)
         if isinstance(body, Asked):
@@ -87,6 +87,24 @@ def _planned(case: CaseRead, before: Sequence[Entry], entry: Entry, seals: dict[
     what = f"no checkpoint signs the plan of entry {seals[body.plan]} before this entry"
     meaning = "nobody vouches that the plan was there before anybody looked"
     tally.hold(case.signed_between(seals[body.plan], entry.sequence), where, what, meaning)
+    plan = case.plans.get(body.plan)
+    if isinstance(body, Observed) and plan is not None:
+        _in_plan(case, before, body, plan, where, tally)
+
+
+def _in_plan(case: CaseRead, before: Sequence[Entry], body: Observed, plan: Plan, where: str, tally: Tally) -> None:
+    """A planned look is by one of the plan's examiners, at somebody who takes part."""
+    meaning = "something was looked at that was not planned: it is exploratory"
+    what = f"is called planned, and its plan names no examiner {body.examiner}"
+    tally.hold(body.examiner in plan.examiners, where, what, meaning)
+    drawn = draw_in_force(before, case.plans)
+    taking_part = {
+        plan.reference,
+        *(control.exhibit for control in plan.controls),
+        *(drawn.code_names if drawn else ()),
+    }
+    what = f"is called planned, and {body.exhibit} is neither reference nor control nor a code name of the draw"
+    tally.hold(body.exhibit in taking_part, where, what, meaning)
 
 
 def _asked(case: CaseRead, before: Sequence[Entry], entry: Entry, seals: dict[str, int], tally: Tally) -> None:
@@ -115,6 +133,9 @@ def draw(case: CaseRead, judged: Sequence[Judged], tally: Tally) -> None:
             what = "draws anew under a plan that was drawn from before"
             tally.hold(entry.body.plan not in drawn_under, where, what, "a draw was repeated until it suited")
             drawn_under.add(entry.body.plan)
+            what = "draws anew although the draw before is in force"
+            in_force = draw_in_force(before, case.plans)
+            tally.hold(in_force is None, where, what, "a draw was repeated until it suited")
             _drawn(case, before, entry, entry.body, tally)
         if isinstance(entry.body, Revealed):
             _opened_secret(case, before, entry.body, where, tally)
@@ -142,6 +163,11 @@ def _drawn(case: CaseRead, before: Sequence[Entry], entry: Entry, body: Drawn, t
     what = f"{len(body.code_names)} code names for {len(body.foils) + 1} models of the line-up"
     fits = len(set(body.code_names)) == len(body.code_names) == len(body.foils) + 1
     tally.hold(fits, where, what, "somebody stands in the line-up without a code name, or a code name without anybody")
+    taken = {earlier.body.exhibit for earlier in case.entries if isinstance(earlier.body, Admitted)} & set(
+        body.code_names
+    )
+    what = f"{_listed(sorted(taken))} is a code name and the name of an exhibit"
+    tally.hold(not taken, where, what, "nobody can say which of the two was looked at")
 
 
 def _seed(case: CaseRead, entry: Entry, body: Drawn, plan: Plan, tally: Tally) -> str | None:
@@ -152,7 +178,7 @@ def _seed(case: CaseRead, entry: Entry, body: Drawn, plan: Plan, tally: Tally) -
         certificate = case.data(plan.announcement.certificate) if plan.announcement.certificate else b""
         pulse = read_beacon(case.data(body.beacon), plan.announcement, certificate)
         tally.note(f"the seed of {where} rests on {pulse.described}")
-        _pulse_in_time(case, entry, body.plan, pulse, tally)
+        _pulse_in_time(case, entry, pulse, tally)
         return drawn_seed(body.plan, pulse.randomness)
     except MissingExtra:
         raise
@@ -163,10 +189,10 @@ def _seed(case: CaseRead, entry: Entry, body: Drawn, plan: Plan, tally: Tally) -
         return None
 
 
-def _pulse_in_time(case: CaseRead, entry: Entry, plan: str, pulse: Pulse, tally: Tally) -> None:
+def _pulse_in_time(case: CaseRead, entry: Entry, pulse: Pulse, tally: Tally) -> None:
     """Later than the plan's time-stamp, so that nobody knew it when the plan was sealed; not later than the draw."""
     where = f"entry {entry.sequence}"
-    stamped = plan_stamped(case, plan)
+    stamped = plan_stamped(case, entry)
     if stamped:
         what = f"the beacon is of {pulse.time:%Y-%m-%dT%H:%M:%SZ}, and the plan was stamped at {stamped:%Y-%m-%dT%H:%M:%SZ}"
         meaning = "the beacon was known when the plan was sealed: the draw could be chosen"
@@ -177,16 +203,23 @@ def _pulse_in_time(case: CaseRead, entry: Entry, plan: str, pulse: Pulse, tally:
     tally.hold(in_time, where, what, "the draw is dated before its beacon was public")
 
 
-def plan_stamped(case: CaseRead, plan: str) -> datetime | None:
-    """When an authority first vouched for a seal of this plan; None where none did."""
-    sealed = [e.sequence for e in case.entries if isinstance(e.body, Sealed) and e.body.plan == plan]
-    times = [
-        stamp.time
-        for checkpoint in case.signed
-        for stamp in checkpoint.stamps
-        if stamp.time and sealed and checkpoint.number >= sealed[0]
+def plan_stamped(case: CaseRead, draw: Entry) -> datetime | None:
+    """When authorities vouched for the seal that was in force at a draw, before that draw; None where none did.
+
+    The seal is the last one: a plan that was replaced and put in again may have been sealed first when the beacon was still
+    to come. Where several authorities stamped it the latest time counts, because one of them may be the writer's own.
+    """
+    assert isinstance(draw.body, Drawn)
+    sealed = [
+        e.sequence
+        for e in case.entries[: draw.sequence - 1]
+        if isinstance(e.body, Sealed) and e.body.plan == draw.body.plan
     ]
-    return min(times, default=None)
+    for checkpoint in case.signed:
+        times = [stamp.time for stamp in checkpoint.stamps if stamp.time]
+        if sealed and times and sealed[-1] <= checkpoint.number < draw.sequence:
+            return max(times)
+    return None
 
 
 def _foils(
@@ -269,6 +302,7 @@ def completeness(case: CaseRead, judged: Sequence[Judged], tally: Tally) -> None
     for entry in case.entries:
         if isinstance(entry.body, Observed):
             _said_or_absent(entry.body, f"entry {entry.sequence}", tally)
+    _examined_once(case, tally)
     missing = list(_still_to_do(case))
     closed = any(isinstance(entry.body, Closed) for entry in case.entries)
     if closed:
@@ -279,6 +313,16 @@ def completeness(case: CaseRead, judged: Sequence[Judged], tally: Tally) -> None
         tally.note(f"still to do: {'; '.join(missing)}")
     if not case.plans:
         tally.note("no plan was sealed: everything is exploratory")
+
+
+def _examined_once(case: CaseRead, tally: Tally) -> None:
+    done: set[tuple[str, str]] = set()
+    for entry in case.entries:
+        if isinstance(entry.body, Examined) and not entry.body.exploratory:
+            key = (entry.body.subject, entry.body.plan)
+            what = f"examines {entry.body.subject} a second time under the same plan"
+            tally.hold(key not in done, f"entry {entry.sequence}", what, "an examination was repeated until it suited")
+            done.add(key)
 
 
 def _said_or_absent(body: Observed, where: str, tally: Tally) -> None:
@@ -307,6 +351,9 @@ def _record_complete(case: CaseRead, one: Judged, tally: Tally) -> None:
     left_out = [control.exhibit for control in plan.controls if control.exhibit not in controls]
     what = f"without the controls {_listed(left_out)}, which the plan names"
     tally.hold(not left_out, one.where, what, "controls were chosen after they had been seen")
+    added = sorted(controls - {control.exhibit for control in plan.controls})
+    what = f"with the controls {_listed(added)}, which the plan does not name"
+    tally.hold(not added, one.where, what, "controls were chosen after they had been seen")
     for what, meaning in _left_out(case, plan, one):
         tally.hold(False, one.where, what, meaning)
     for name, wrong in _other_versions(plan, one):
@@ -335,10 +382,10 @@ def _left_out(case: CaseRead, plan: Plan, one: Judged) -> Iterator[tuple[str, st
 def _other_versions(plan: Plan, one: Judged) -> Iterator[tuple[str, str]]:
     assert one.record is not None
     for outcome in one.record.outcomes:
-        planned = plan.examiner_versions.get(outcome.examiner, outcome.version)
+        planned = plan.examiner_versions.get(outcome.examiner, "none")
         if planned != outcome.version:
             yield outcome.test, f"version {outcome.version}, planned {planned}"
-        calibration = plan.calibration_digests.get(outcome.examiner, outcome.calibration)
+        calibration = plan.calibration_digests.get(outcome.examiner, "none")
         if outcome.calibration and calibration != outcome.calibration:
             yield outcome.test, f"calibration {outcome.calibration}, planned {calibration}"
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from filiation.case import drawing
+from filiation.case import amendments, drawing
 from filiation.case.beacons import Pulse, read_beacon
 from filiation.case.records import Drawn, Examined, Manifest, Plan, Revealed, Setting
 from filiation.errors import SourceNotFound, UsageError
@@ -29,9 +29,10 @@ def draw(sitting: Sitting, *, secret: bytes, secrets: Path, beacon: bytes = b"")
     announced round. Raises UsageError where it was drawn before, or the suspect or a candidate is missing.
     """
     plan = sitting.plan
-    if any(
-        isinstance(entry.body, Drawn) and entry.body.plan == sitting.plan_digest for entry in sitting.folder.entries
-    ):
+    under_this_plan = (
+        e for e in sitting.folder.entries if isinstance(e.body, Drawn) and e.body.plan == sitting.plan_digest
+    )
+    if any(under_this_plan) or amendments.draw_in_force(sitting.folder.entries, sitting.plans):
         raise UsageError(
             "this plan's foils are drawn already", exhibit=str(sitting.folder.path), advice=sitting.do("observe")
         )
