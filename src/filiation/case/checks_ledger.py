@@ -211,6 +211,10 @@ def _handed_over(case: CaseRead, number: int, data: bytes, tally: Tally) -> None
 
 
 def time_stamps(case: CaseRead, tally: Tally, authorities: Sequence[bytes]) -> None:
+    names = [authority.name for authority in case.opening.authorities] if case.opening else []
+    twice = sorted({name for name in names if names.count(name) > 1})
+    what = f"names the authority {', '.join(twice)} twice"
+    tally.hold(not twice, f"{LEDGER}, line 1", what, "nobody can say whose stamps these are")
     for checkpoint in case.checkpoints:
         for stamp in checkpoint.stamps:
             meaning = "no authority vouches that this checkpoint existed at its time"

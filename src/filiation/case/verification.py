@@ -238,9 +238,13 @@ def _of_the_plan(case: CaseRead) -> Iterator[str]:
     drawn = [entry.body for entry in case.entries if isinstance(entry.body, Drawn)]
     if any(body.basis == "claimant" for body in drawn):
         yield "the seed of the draw is the claimant's own choice: the draw can be repeated, but it could be chosen"
-    for body in drawn:
-        if body.basis != "claimant" and plan_stamped(case, body.plan) is None:
-            yield f"the plan {body.plan} is not time-stamped: that its beacon was still to come is the writer's word"
+    for entry in case.entries:
+        body = entry.body
+        if isinstance(body, Drawn) and body.basis != "claimant" and plan_stamped(case, entry) is None:
+            yield (
+                f"the plan {body.plan} was not time-stamped before its draw: that its beacon was still to come is the "
+                "writer's word"
+            )
     late = [entry for entry in case.entries if isinstance(entry.body, Sealed) and entry.body.suspect_was_observed]
     if late:
         numbers = ", ".join(str(entry.sequence) for entry in late)
