@@ -8,9 +8,8 @@ goes one step further and looks the result up, modulo its size M, in a public ta
 For M a power of two only h mod M and key mod M matter: **a layer's key is a shift of one and the same sequence of M bits**. So all
 M keys of a layer can be tried at once (a cyclic correlation, by Fourier transform), and `SynthIDReading.every_key` holds
 the number of ones under each of them. Under a key drawn at random the sum over a layer has exactly the distribution of those M
-numbers, for any text whatever, and the layers are independent. Neither the imbalance of the table (32,743 ones of 65,536 with
-seed 0) nor the windows that share a hash, which make a binomial law too narrow by a factor 1 + n / M in variance,
-need an assumption.
+numbers, for any text whatever, and the layers are independent. Nothing need be assumed: neither that the table is balanced (that of
+seed 0 has 32,743 ones of 65,536, others up to a few hundred too many), nor that windows do not share a hash.
 """
 
 from __future__ import annotations
