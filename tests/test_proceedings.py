@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from filiation.case.beacons import DEFAULT, announced
-from filiation.case.records import Admitted, Examined, Manifest, Noted, Observed, Plan, Role
+from filiation.case.records import Admitted, Announcement, Examined, Manifest, Noted, Observed, Plan, Role
 from filiation.case.signing import Signer, new_signer
 from filiation.errors import RecordError, SourceError, UnsafeSource, UsageError
 from filiation.evidence import Null, Proposition
@@ -24,7 +24,7 @@ from filiation.proceedings.exhibits import Exhibits, without_names
 from filiation.proceedings.line_up import draw, reveal
 from filiation.proceedings.observing import observe
 from filiation.proceedings.opening import close, note, open_case
-from filiation.proceedings.plan_file import filled_in, plan_from, weights_of
+from filiation.proceedings.plan_file import filled_in, plan_from, plan_from_tables, weights_of
 from filiation.proceedings.planning import seal_plan
 from filiation.proceedings.reporting import case_view
 from filiation.proceedings.sitting import Acting, Sitting, sitting
@@ -507,3 +507,19 @@ def test_names_and_models_of_locations(tmp_path: Path, folders: Path) -> None:
     assert usual_name(str(folders / "ours")) == "ours"
     assert usual_name("org/name@main") == "org-name"
     assert usual_name("openai:org/small@http://localhost:1/v1") == "org-small"
+
+
+def test_a_rank_of_path_maxima_needs_answers_recorded_in_rounds() -> None:
+    plan = {
+        "reference": "ours",
+        "suspect": "theirs",
+        "examiners": ["text_kinship"],
+        "stopping": {"rule": "path maximum"},
+    }
+    told = {"case": "1" * 32, "prepared_by": "somebody", "announcement": Announcement(basis="claimant", seed="2" * 64)}
+    with pytest.raises(UsageError, match="recorded in rounds"):
+        filled_in(plan_from_tables(plan), **told)
+    with_looks = plan | {"parameters": {"text_kinship": {"looks": "25,50"}}}
+    assert filled_in(plan_from_tables(with_looks), **told).stopping.rule == "path maximum"
+    asked = plan_from_tables(with_looks | {"asking": {"temperature": 0.0, "max_tokens": 64}}).asking
+    assert (asked.temperature, asked.max_tokens, asked.top_p) == (0.0, 64, None)

@@ -355,7 +355,7 @@ def _seal(held: Sitting, original: _Original, answer: Answer, chance: bytes) -> 
 def changed_plan(plan: Plan, drawn: Drawn, changes: Mapping[str, Any]) -> PlanFile:
     """The original's plan with the other side's changes: tables of a plan file, laid over it.
 
-    A key replaces the original's; the tables `parameters` (by examiner), `line_up`, `stopping` and `tolerance` are laid over key
+    A key replaces the original's; the tables `parameters` (by examiner), `line_up`, `stopping`, `asking` and `tolerance` are laid over key
     by key. Where examiners are changed and propositions are not, the propositions are those of the new examiners' tests. Without
     an announcement the seed of the original's draw is taken over. Raises UsageError on keys that no plan has, and where
     reference or suspect are changed.
@@ -392,7 +392,7 @@ def _draw(held: Sitting, original: _Original, beacon: bytes) -> None:
 def _take_over_answers(held: Sitting, original: _Original) -> None:
     """What endpoints answered in the original is examined again, unless the plan now asks other prompts."""
     now = held.plan
-    if (now.probes, now.stopping) != (original.plan.probes, original.plan.stopping):
+    if (now.probes, now.stopping, now.asking) != (original.plan.probes, original.plan.stopping, original.plan.asking):
         return
     done = {entry.body.exhibit for entry in held.folder.entries if isinstance(entry.body, Asked)}
     for asked in original.asked:

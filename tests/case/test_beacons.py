@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -365,3 +367,19 @@ def test_where_an_announced_beacon_is_found() -> None:
     assert beacons.address(NIST) == "https://beacon.nist.gov/beacon/2.0/chain/1/pulse/54610"
     assert beacons.address(msgspec.structs.replace(NIST, round=0)).endswith("/pulse/time/1535651040000")
     assert beacons.address(Announcement(basis="claimant")) == ""
+
+
+def test_verifying_a_round_leaves_pythons_recursion_limit_alone_so_that_deep_json_cannot_overflow_the_stack() -> None:
+    """py_ecc lifts the limit to 100,000 when it is imported: a JSON text nested so deep would end the process."""
+    told = """
+import sys, msgspec
+from filiation.case import beacons
+beacons._pairing_library()
+assert sys.getrecursionlimit() == 1000
+try:
+    msgspec.json.decode(b"[" * 90_000 + b"]" * 90_000)
+except RecursionError:
+    print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=False)
+    assert done.stdout == "refused\n", done.stderr[-500:]

@@ -28,6 +28,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -189,7 +192,10 @@ def _read_round(data: bytes, announcement: Announcement) -> Pulse:
     signature = _hexadecimal(found.signature, "signature")
     if _hexadecimal(found.randomness, "randomness") != _sha256(signature):
         raise _refused("the randomness is not the hash of the signature", _fetch(announcement))
-    _check_signature(scheme, _hexadecimal(announcement.public_key, "public key"), signature, _signed(scheme, found))
+    key = _hexadecimal(announcement.public_key, "public key")
+    with _recursion_limit_kept():
+        sys.setrecursionlimit(max(_PAIRING_DEPTH, sys.getrecursionlimit()))
+        _check_signature(scheme, key, signature, _signed(scheme, found))
     return Pulse(_sha256(signature), _time_of(announcement), f"drand {network}, round {found.round}")
 
 
@@ -268,10 +274,25 @@ def _point(data: bytes, size: int, decompress: Any, what: str) -> Any:
     return point
 
 
+_PAIRING_DEPTH = 20_000
+"""Calls within calls that powers in the field of the pairing take; more than Python allows by itself."""
+
+
+@contextmanager
+def _recursion_limit_kept() -> Iterator[None]:
+    """The library lifts Python's recursion limit for the whole process, which would let deeply nested JSON overflow the stack."""
+    usual = sys.getrecursionlimit()
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(usual)
+
+
 def _pairing_library() -> Any:
     try:
-        from py_ecc import optimized_bls12_381 as curve
-        from py_ecc.bls import g2_primitives, hash_to_curve
+        with _recursion_limit_kept():
+            from py_ecc import optimized_bls12_381 as curve
+            from py_ecc.bls import g2_primitives, hash_to_curve
     except ImportError as error:
         raise MissingExtra(
             "verifying a round of drand needs the package py_ecc", advice='pip install "filiation[case]"'

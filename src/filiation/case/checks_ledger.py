@@ -91,9 +91,12 @@ def signatures(case: CaseRead, tally: Tally, keyid: str, handed_over: Sequence[b
     tally.hold(
         bool(case.checkpoints), "checkpoints", what, "nobody signed anything: every byte could have been changed"
     )
+    previous = ""
     for checkpoint in case.checkpoints:
         _checkpoint(case, checkpoint, tally)
+        _follows(checkpoint, previous, tally)
         _receipt(checkpoint, tally)
+        previous = hashlib.sha256(checkpoint.data).hexdigest()
     _end(case, tally)
     for number, data in enumerate(handed_over, 1):
         _handed_over(case, number, data, tally)
@@ -142,6 +145,15 @@ def _checkpoint(case: CaseRead, checkpoint: ReadCheckpoint, tally: Tally) -> Non
     tally.hold(
         predicate.closed == closes, checkpoint.file, what, "signature and ledger disagree on whether the case ended"
     )
+
+
+def _follows(checkpoint: ReadCheckpoint, previous: str, tally: Tally) -> None:
+    """Checkpoints are a chain of their own, so that one in the middle cannot be taken away."""
+    if checkpoint.predicate is None:
+        return
+    told = checkpoint.predicate.previous
+    what = f"follows the checkpoint {told or '(none)'}, and the one before it here is {previous or '(none)'}"
+    tally.hold(told == previous, checkpoint.file, what, "a checkpoint was taken away, put in or made anew")
 
 
 def _dated(case: CaseRead, checkpoint: ReadCheckpoint, tally: Tally) -> None:

@@ -144,6 +144,7 @@ def _planned(first: Plan, second: Plan) -> Iterator[tuple[Aspect, dict[str, str]
     yield "line-up", _line_up(first.line_up), _line_up(second.line_up)
     yield "prompts", _prompts(first), _prompts(second)
     yield "stopping", _fields(first.stopping), _fields(second.stopping)
+    yield "asking", _fields(first.asking), _fields(second.asking)
     yield "tolerance", _fields(first.tolerance), _fields(second.tolerance)
 
 
@@ -389,7 +390,7 @@ def _concerns(change: Change, first: ExaminedModel, second: ExaminedModel, exami
         return first.examination.seed != second.examination.seed
     if change.aspect == "observations":
         return _observation_concerns(change.name, first, second, examiners)
-    return change.aspect in ("software", "prompts", "stopping")
+    return change.aspect in ("software", "prompts", "stopping", "asking")
 
 
 def _controls(examination: Examination) -> set[str]:

@@ -29,6 +29,7 @@ Aspect = Literal[
     "foils",
     "prompts",
     "stopping",
+    "asking",
     "tolerance",
     "seed",
     "exhibits",

@@ -389,6 +389,7 @@ class CaseFolder:
                 return made, stamps
 
     def _signed(self, signer: Signer, time: str, stamps: tuple[str, ...], unstamped: str) -> Checkpoint:
+        last = self.last_checkpoint
         predicate = CheckpointPredicate(
             case=self.header.case,
             sequence=self._entries[-1].sequence,
@@ -396,6 +397,7 @@ class CaseFolder:
             stamps=stamps,
             unstamped=unstamped,
             closed=self.closed,
+            previous=hashlib.sha256(last.data).hexdigest() if last else "",
         )
         data = signing.envelope(signing.checkpoint_statement(predicate, self._head), signer)
         return Checkpoint(predicate=predicate, head=self._head, data=data)

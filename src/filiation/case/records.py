@@ -77,9 +77,9 @@ class Manifest(Record, frozen=True, kw_only=True):
     `attributes` are what foils are matched on: architecture class, parameters, tokenizer family, release.
     """
 
-    exhibit: str
+    exhibit: str  # 'NAME', or 'NAME/PART' of an exhibit that has several
     role: Role
-    kind: str  # 'folder', 'safetensors', 'gguf', 'hub', 'transcript', 'pack', 'file'
+    kind: str  # 'folder', 'safetensors', 'gguf', 'hub', 'transcript', 'pack', 'endpoint', 'file'
     location: str
     origin: str
     obtained_by: str
@@ -148,13 +148,25 @@ class Announcement(Record, frozen=True, kw_only=True):
 
 
 class Stopping(Record, frozen=True, kw_only=True):
-    """When asking stops. `rule`: 'fixed' asks everything; 'path maximum' is `filiation probe`'s rank of the whole path."""
+    """When asking stops. `rule`: 'fixed' asks everything; 'path maximum' stands for answers that `filiation probe` recorded in
+    rounds: the examiner that ranks them is given the looks, and the case asks no endpoint itself."""
 
     rule: Literal["fixed", "path maximum"] = "fixed"
     prompts: int = 0
     samples: int = 1
     budget_requests: int = 0
     budget_seconds: float = 0.0
+
+
+class Asking(Record, frozen=True, kw_only=True):
+    """How endpoints are asked; what is left out is the server's own choice, and unknown."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None  # of sample 0; sample n gets this plus n
+    top_log_probabilities: int | None = None  # 0 or more asks for log-probabilities
+    system: str = ""
 
 
 class Probes(Record, frozen=True, kw_only=True):
@@ -187,6 +199,7 @@ class Plan(Record, frozen=True, kw_only=True):
     parameters: dict[str, dict[str, Setting]] = msgspec.field(default_factory=dict)
     line_up: LineUpPlan = LineUpPlan()
     stopping: Stopping = Stopping()
+    asking: Asking = Asking()
     probes: tuple[Probes, ...] = ()
     tolerance: Tolerance = Tolerance()
     remarks: str = ""
@@ -350,6 +363,7 @@ class CheckpointPredicate(Record, frozen=True, kw_only=True):
     stamps: tuple[str, ...] = ()
     unstamped: str = ""  # why no authority stamped it
     closed: bool = False
+    previous: str = ""  # SHA-256 of the file of the checkpoint before; empty for the first
 
 
 class ReceiptPredicate(Record, frozen=True, kw_only=True):

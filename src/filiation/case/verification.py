@@ -42,8 +42,9 @@ CHECKS: tuple[tuple[int, str, str], ...] = (
         "Signatures",
         "There is a checkpoint. Every checkpoint and every receipt is signed by the key that the first entry names; where a fingerprint "
         "was given, that key has it. Each checkpoint signs the digest of the entry that its file name tells, is not dated before that "
-        "entry nor after the next, and says that the case is closed exactly if that entry closes it. The receipt is that of its "
-        "checkpoint. A closed case ends with a signed entry. Checkpoints that were handed over earlier still stand in the case, byte "
+        "entry nor after the next, says that the case is closed exactly if that entry closes it, and names the file of "
+        "the checkpoint before it. The receipt is that of its checkpoint. A closed case ends with a signed entry. Checkpoints that "
+        "were handed over earlier still stand in the case, byte "
         "for byte.",
     ),
     (

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from filiation.case.drawing import examination_seed
@@ -71,7 +72,7 @@ def _asked(sitting: Sitting, plan: Plan, manifest: Manifest, questions: tuple[Qu
         told = ask(
             endpoint,
             questions,
-            Parameters(),
+            Parameters(**msgspec.structs.asdict(plan.asking)),
             recorder,
             rng=np.random.default_rng(int.from_bytes(hashlib.sha256(manifest.exhibit.encode()).digest()[:4], "big")),
             conduct=Conduct(),

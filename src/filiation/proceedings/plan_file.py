@@ -16,6 +16,7 @@ import msgspec
 
 from filiation.case.records import (
     Announcement,
+    Asking,
     LineUpPlan,
     Plan,
     PlannedExhibit,
@@ -53,6 +54,7 @@ class PlanFile(Record, frozen=True, kw_only=True):
     parameters: dict[str, dict[str, Setting]] = msgspec.field(default_factory=dict)
     line_up: LineUpPlan = LineUpPlan()
     stopping: Stopping = Stopping()
+    asking: Asking = Asking()
     probes: tuple[Probes, ...] = ()
     tolerance: Tolerance = Tolerance()
     remarks: str = ""
@@ -66,6 +68,7 @@ TABLES: dict[str, type[Record]] = {
     "line_up": LineUpPlan,
     "line_up.pool": PlannedExhibit,
     "stopping": Stopping,
+    "asking": Asking,
     "probes": Probes,
     "tolerance": Tolerance,
 }
@@ -135,6 +138,7 @@ def filled_in(wanted: PlanFile, *, case: str, prepared_by: str, announcement: An
     examiners = _examiners(wanted.examiners)
     _check_parameters(wanted.parameters, examiners)
     _check_exhibits(wanted)
+    _check_stopping(wanted)
     return Plan(
         case=case,
         prepared_by=wanted.prepared_by or prepared_by,
@@ -153,6 +157,7 @@ def filled_in(wanted: PlanFile, *, case: str, prepared_by: str, announcement: An
         },
         line_up=wanted.line_up,
         stopping=wanted.stopping,
+        asking=wanted.asking,
         probes=wanted.probes,
         tolerance=wanted.tolerance,
         remarks=wanted.remarks,
@@ -203,6 +208,19 @@ def _check_exhibits(wanted: PlanFile) -> None:
             if name in seen:
                 raise UsageError(f"{name} is both {seen[name]} and {place}", advice="name every exhibit in one place")
             seen[name] = place
+
+
+def _check_stopping(wanted: PlanFile) -> None:
+    """A rank of path maxima needs the looks, and answers that were recorded in rounds."""
+    if wanted.stopping.rule == "fixed":
+        return
+    if wanted.probes or not wanted.parameters.get("text_kinship", {}).get("looks"):
+        raise UsageError(
+            "the stopping rule 'path maximum' stands for answers that were recorded in rounds, and for an examiner that is "
+            "told at how many prompts they were looked at",
+            advice="record them with 'filiation probe', admit the transcripts, leave out [[probes]], and give "
+            "[parameters.text_kinship] looks, for instance '25,50,100'",
+        )
 
 
 def _propositions(wanted: Sequence[PropositionWanted], examiners: Sequence[Examiner]) -> tuple[PlannedProposition, ...]:
