@@ -53,9 +53,10 @@ validate: $(STAMP)  ## every calibration figure: recorded answers, tokenizers, c
 	$(BIN)/python -m studies.weights --size full --check
 	$(BIN)/python -m studies.validation_scores --check
 
-bench: $(STAMP)  ## cost on 1B- and 7B-shaped files and of line-ups, and the peers
+bench: $(STAMP)  ## cost on 1B- and 7B-shaped files, of line-ups and of verifying a case, and the peers
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.line_up --size all
+	$(BIN)/python -m benchmarks.case
 	$(BIN)/python -m benchmarks.peers
 
 fuzz: $(STAMP)  ## ten minutes of coverage-guided fuzzing of the header parsers

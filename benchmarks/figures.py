@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,29 @@ README = FOLDER / "README.md"
 
 def main() -> None:
     text = README.read_text()
-    for name, made in (("scale", scale_lines), ("line_up", line_up_lines), ("peers", peers_lines)):
+    for name, made in MADE.items():
         file = FOLDER / "results" / f"{name}.json"
         if file.exists():
             text = between(text, name, made(json.loads(file.read_text())))
     README.write_text(text)
+
+
+def case_lines(recorded: dict[str, Any]) -> list[str]:
+    computer, run = recorded["computer"], recorded["run"]
+    checked = run["verify"]
+    about = f"{computer['cores']} cores, {computer['memory_gigabytes']} GB of memory, {computer['processor']}."
+    headings = ("answers", "files", "MB", "verify, s", "processor s", "peak GB", "SHA-256 of the same bytes, s", "load")
+    row = (
+        f"{run['answers']:,}",
+        f"{run['files']}",
+        f"{run['megabytes']:.0f}",
+        f"{checked['seconds']:.1f}",
+        f"{checked['processor_seconds']:.1f}",
+        f"{checked['peak_gigabytes']:.2f}",
+        f"{run['hash_seconds']:.2f} (x {checked['seconds'] / run['hash_seconds']:.1f})",
+        f"{run['load_average']:.1f}",
+    )
+    return [about, "", *table(headings, [row])]
 
 
 def between(text: str, name: str, lines: Iterable[str]) -> str:
@@ -86,6 +104,15 @@ def peers_lines(recorded: dict[str, Any]) -> list[str]:
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     rule = "|".join(["---"] + ["---:"] * (len(headings) - 1))
     return [f"| {' | '.join(headings)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+MADE: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "scale": scale_lines,
+    "line_up": line_up_lines,
+    "case": case_lines,
+    "peers": peers_lines,
+}
+"""What stands between the marks of each benchmark."""
 
 
 if __name__ == "__main__":
