@@ -109,5 +109,6 @@ def _joined(found: list[Tokens], width: int) -> Tokens:
 def _check_width(width: int) -> None:
     if width < 2:
         raise UsageError(
-            "a key that reads no context cannot be held against what a suspect learned", advice="use a scheme with context"
+            "a key that reads no context cannot be held against what a suspect learned",
+            advice="use a scheme with context",
         )
