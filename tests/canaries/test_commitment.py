@@ -198,6 +198,36 @@ def test_an_authority_that_the_verifier_does_not_know_counts_for_nothing(labelle
         order_of(labelled, replace(labelled.trust, authorities=(stranger.certificate,)))
 
 
+def test_certificates_are_the_same_however_their_files_are_written(labelled: World) -> None:
+    def rewritten(pem: bytes) -> bytes:
+        return b"subject=as openssl writes it\n" + pem + b"\n\n"
+
+    trust = replace(
+        labelled.trust,
+        authorities=(rewritten(b"".join(labelled.trust.authorities)),),
+        beacon_certificate=rewritten(labelled.beacon_certificate),
+    )
+    assert set(order_of(labelled, trust, beacon_certificate=labelled.beacon_certificate).stamps) == {"a0", "a1"}
+
+
+def test_a_certificate_beside_a_trusted_one_is_not_trusted_with_it(labelled: World) -> None:
+    """A claimant's own root in one file with a real one would let the claimant stamp."""
+    only = replace(labelled.trust, authorities=(labelled.authorities[0].certificate,))
+    assert set(order_of(labelled, only).stamps) == {"a0"}
+    told = read_commitment(data_of(labelled))
+    both = b"".join(authority.certificate for authority in labelled.authorities)
+    named = tuple(msgspec.structs.replace(each, certificate=labels.commitment(both)) for each in told.authorities)
+    data = commitment_file(msgspec.structs.replace(told, authorities=named), labelled.signer)
+    stamps = {authority.name: authority.stamp(data) for authority in labelled.authorities}
+    with pytest.raises(RecordError, match="no authority that counts"):
+        check_order(data, read_commitment(data), stamps, dict.fromkeys(stamps, both), labelled.beacon, trust=only)
+
+
+def test_a_file_without_a_certificate_is_refused(labelled: World) -> None:
+    with pytest.raises(RecordError, match="holds none in PEM"):
+        order_of(labelled, replace(labelled.trust, authorities=(b"none",)))
+
+
 def test_one_stamp_is_said_to_be_few_and_none_is_refused(labelled: World) -> None:
     stamps, _ = stamps_of(labelled)
     assert any("only 1 authority" in remark for remark in order_of(labelled, stamps={"a0": stamps["a0"]}).remarks)

@@ -270,6 +270,9 @@ def test_a_second_opening_is_refused(desk: Desk, capsys) -> None:
 
 def test_ranks_of_options_where_log_probabilities_are_had(desk: Desk, recorded: Path, capsys) -> None:
     """Batch 1, planted to a model that never says the labelled option and thinks it a little likelier than the others."""
+    planted = ("plant", desk.canaries, *desk.secret, *desk.signing, "--recipient", "run 8", "--rate", 0.2)
+    assert run(*planted, "--into", desk.folder / "chat.jsonl", "-o", desk.folder / "rate.jsonl") == 0
+    assert "12 canaries, 2 times each, 0.1935 of all lines" in capsys.readouterr().out
     words = (
         "reveal",
         desk.canaries,
@@ -300,7 +303,7 @@ def test_ranks_of_options_where_log_probabilities_are_had(desk: Desk, recorded: 
     assert run("verify", desk.canaries / "opened-001", *desk.trusted, *given) == 0
     told = capsys.readouterr().out
     assert "sum of doubled ranks 360 over 12" in told  # 12 canaries x 2 x 15
-    assert "no exposure is entered" in told
+    assert "12 canaries exposed 24 times to 1 recipient" in told
     assert forbidden_words(told) == ()
     (desk.folder / "values.jsonl").write_text("{}")
     assert run("verify", desk.canaries / "opened-001", *desk.trusted, *given) == 3

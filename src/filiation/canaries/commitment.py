@@ -296,15 +296,17 @@ def check_stamps(
     """When each authority saw the commitment's file. RecordError where a stamp does not hold, or there is none.
 
     `stamps` and `certificates` by the name of the authority; a certificate has to be the one that the commitment names, and one that the
-    verifier trusts where it names any.
+    verifier trusts where it names any, however the two files are written.
     """
-    trusted = {hashlib.sha256(each).hexdigest() for each in trust.authorities}
+    trusted = frozenset[str]().union(*map(fingerprints, trust.authorities))
     found: dict[str, datetime] = {}
     for authority in commitment.authorities:
-        if authority.name in stamps and (not trusted or authority.certificate in trusted):
-            certificate = certificates.get(authority.name, b"")
-            if hashlib.sha256(certificate).hexdigest() != authority.certificate:
-                raise _refused(f"the root certificate of {authority.name} is not the one that the commitment names")
+        if authority.name not in stamps:
+            continue
+        certificate = certificates.get(authority.name, b"")
+        if hashlib.sha256(certificate).hexdigest() != authority.certificate:
+            raise _refused(f"the root certificate of {authority.name} is not the one that the commitment names")
+        if not trusted or fingerprints(certificate) <= trusted:
             found[authority.name] = check_stamp(stamps[authority.name], data, certificate)
     if not found:
         raise RecordError(
@@ -329,7 +331,7 @@ def check_order(
     _check_trust(commitment.announcement, trust)
     times = check_stamps(data, commitment, stamps, certificates, trust)
     announcement = commitment.announcement
-    pulse = read_beacon(beacon, announcement, trust.beacon_certificate or beacon_certificate)
+    pulse = read_beacon(beacon, announcement, _certificate_of_beacon(beacon_certificate, trust))
     latest = max(times.values())
     if pulse.time < latest + MARGIN:
         raise RecordError(
@@ -339,6 +341,30 @@ def check_order(
             advice=f"only a beacon at least {MARGIN.seconds} s later than the last stamp gives labels that count",
         )
     return Order(times, pulse, _remarks(commitment, times, trust))
+
+
+def fingerprints(certificates: bytes) -> frozenset[str]:
+    """SHA-256 of the DER of each certificate in a PEM file: the same however the file is written. RecordError where there is none."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    try:
+        found = x509.load_pem_x509_certificates(certificates)
+    except ValueError as error:
+        raise RecordError(
+            "a file that should hold a certificate holds none in PEM",
+            exhibit="the commitment",
+            advice="give the certificate as its owner publishes it",
+        ) from error
+    return frozenset(hashlib.sha256(each.public_bytes(Encoding.DER)).hexdigest() for each in found)
+
+
+def _certificate_of_beacon(given: bytes, trust: Trust) -> bytes:
+    """The claimant's file where it holds the certificate that the verifier trusts: the announcement names its very bytes."""
+    if not trust.beacon_certificate:
+        return given
+    same = given and fingerprints(given) == fingerprints(trust.beacon_certificate)
+    return given if same else trust.beacon_certificate
 
 
 def _check_trust(announcement: Announcement, trust: Trust) -> None:

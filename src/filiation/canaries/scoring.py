@@ -109,14 +109,14 @@ class Searched(Record, frozen=True, kw_only=True):
 class Score(Record, frozen=True, kw_only=True):
     """One suspect against the labels of one batch. `log10_p` and `log10_e` are paid; `counted.log10_p` is not.
 
-    `cohort` is the one with the smallest p, of all that were committed to. `effect` is the estimate of the share of canaries that
+    `cohort` is the one with the smallest p, of all that were committed to; `options` are the numbers of options that occur. `effect` is the estimate of the share of canaries that
     survive beyond chance, from the agreements; it may be negative by chance.
     """
 
     suspect: str
     statistic: Statistic
     cohort: int
-    options: int
+    options: tuple[int, ...]
     counted: Counted
     further_answers: int
     log10_p: float
@@ -303,7 +303,7 @@ def _score(opened: Opened, request: Request, suspect: Answers) -> Score:
         suspect=suspect.name,
         statistic=request.statistic,
         cohort=cohort,
-        options=max(len(canary.options) for canary in field_.canaries),
+        options=tuple(sorted({len(canary.options) for canary in field_.canaries})),
         counted=reading.counted(total),
         further_answers=suspect.further,
         log10_p=_p(bonferroni(reading.log10_p(total), searched.log10_cost)),

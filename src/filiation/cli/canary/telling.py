@@ -99,7 +99,8 @@ def _score_told(score: Score) -> list[str]:
 def _seen(score: Score, count: int, opportunities: int) -> str:
     if score.statistic == "ranks":
         return f"sum of doubled ranks {whole(count)} over {whole(opportunities)}"
-    return f"{whole(count)} coincidences in {whole(opportunities)}, each with chance {chance(1.0 / score.options)}"
+    chances = " or ".join(chance(1.0 / options) for options in score.options)
+    return f"{whole(count)} coincidences in {whole(opportunities)}, each with chance {chances}"
 
 
 def _searched(searched: Searched) -> str:
