@@ -186,11 +186,24 @@ def _identities(case: CaseRead, one: Judged, record: Record, tally: Tally) -> No
             bool(manifests), one.where, f"{identity.name} had not been admitted", "nobody knows what it is"
         ):
             continue
+        _lineage(case.plans.get(one.body.plan), identity, manifests, one, tally)
         admitted = {file.sha256 for manifest in manifests for file in manifest.files if file.sha256}
         # An endpoint is admitted before it is asked; its answers are frozen by the ledger.
         endpoints = {manifest.exhibit for manifest in manifests if manifest.kind == "endpoint"}
         admitted |= {asked.transcript for asked in answered if asked.exhibit in endpoints}
         _same_bytes(identity, manifests, admitted, one.where, tally)
+
+
+def _lineage(plan: Plan | None, identity: Identity, manifests: Sequence[Manifest], one: Judged, tally: Tally) -> None:
+    """A control's lineage decides whom it is counted with; under a code name lineages are hidden."""
+    if identity.name == one.body.subject:
+        return
+    planned = (*plan.controls, *plan.line_up.pool) if plan else ()
+    declared = {known.lineage for known in planned if known.exhibit == identity.name}
+    declared = (declared | {manifest.lineage for manifest in manifests}) - {""}
+    what = f"{identity.name} is of the lineage {identity.lineage_id or '(none)'}, declared was {', '.join(sorted(declared))}"
+    meaning = "whose relative it is was changed when it was examined"
+    tally.hold(not declared or identity.lineage_id in declared, one.where, what, meaning)
 
 
 def _manifests_behind(case: CaseRead, before: Sequence[Entry], name: str) -> Iterator[Manifest]:

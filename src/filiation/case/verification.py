@@ -19,6 +19,7 @@ from filiation.case.judged import Judge, Judged, judged_again
 from filiation.case.objects import Progress, silent
 from filiation.case.reading import CaseRead, read_case
 from filiation.case.records import Check, Drawn, Examined, Observed, Revealed, Sealed, Verification
+from filiation.case.remarks import of_choices
 from filiation.case.tally import Tally
 from filiation.errors import MissingExtra
 
@@ -154,7 +155,7 @@ def verify(
         entries=len(case.lines),
         keyid=case.opening.key.keyid if case.opening else "",
         checks=checks,
-        remarks=tuple(_remarks(case, keyid, authorities)),
+        remarks=tuple(_remarks(case, judged, keyid, authorities)),
     )
 
 
@@ -193,11 +194,12 @@ def _state(case: CaseRead) -> str:
 # --------------------------------------------------------------------------------------------------------------- remarks
 
 
-def _remarks(case: CaseRead, keyid: str, authorities: Sequence[bytes]) -> Iterator[str]:
+def _remarks(case: CaseRead, judged: Sequence[Judged], keyid: str, authorities: Sequence[bytes]) -> Iterator[str]:
     """What holds but limits what the case shows."""
     yield from _of_the_end(case)
     yield from _of_the_stamps(case, authorities)
     yield from _of_the_plan(case)
+    yield from of_choices(case, judged)
     if not keyid and case.opening:
         yield (
             f"the key {case.opening.key.keyid} is the case's own word: compare it with a fingerprint that you were told by "

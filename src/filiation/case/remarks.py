@@ -1,0 +1,253 @@
+"""Choices of whoever made a case that no check forbids and every reader should know: told by a verifier, so that nobody has to find them.
+
+A plan may have few foils, weights may be amended, one model may stand in a case under two names. Each may have its
+reason; none may go unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+import msgspec
+
+from filiation.case.amendments import draw_in_force
+from filiation.case.checks_plan import attributes_of, manifests_of
+from filiation.case.drawing import sorted_out
+from filiation.case.judged import Judged
+from filiation.case.reading import CaseRead
+from filiation.case.records import (
+    Admitted,
+    Asked,
+    Drawn,
+    Entry,
+    Examined,
+    Observed,
+    Plan,
+    Reported,
+    Revealed,
+    Sealed,
+)
+from filiation.errors import FiliationError
+
+MOST_TOLD = 8
+"""Names or entries that a remark lists; of more it says how many."""
+
+
+def of_choices(case: CaseRead, judged: Sequence[Judged]) -> Iterator[str]:
+    """One remark for each choice that limits what the case shows."""
+    yield from _of_what_is_taken_on_trust(case, judged)
+    yield from _of_repetitions(case)
+    yield from _of_looks_before_the_plan(case)
+    yield from _of_the_line_up(case)
+    yield from _of_one_model_under_two_names(case)
+    yield from _of_names(case)
+    yield from _of_missing_stamps(case)
+    yield from _of_unbound_exhibits(case, judged)
+    yield from _of_reports(case)
+
+
+def _of_what_is_taken_on_trust(case: CaseRead, judged: Sequence[Judged]) -> Iterator[str]:
+    if judged:
+        yield (
+            "observations and relations are what the writer recorded: findings follow from them, but whether the exhibits "
+            "give them shows only when they are acquired again (--reacquire)"
+        )
+    if any(isinstance(entry.body, Asked) for entry in case.entries):
+        yield "answers of endpoints are what the writer recorded: no verifier can ask again and get the same"
+    if case.plans:
+        yield (
+            "several cases on the same exhibits, of which this one was chosen, cannot be excluded: ask whether the "
+            "checkpoint over its plan was handed over before the draw"
+        )
+
+
+def _of_repetitions(case: CaseRead) -> Iterator[str]:
+    seals = [entry for entry in case.entries if isinstance(entry.body, Sealed)]
+    if len(seals) > 1:
+        yield f"{len(seals)} plans were sealed one after the other: entries {_numbers(seals)}; the last one holds"
+    draws = [entry for entry in case.entries if isinstance(entry.body, Drawn)]
+    if len(draws) > 1:
+        yield f"the line-up was drawn {len(draws)} times: entries {_numbers(draws)}; who draws again can choose"
+
+
+def _of_looks_before_the_plan(case: CaseRead) -> Iterator[str]:
+    """Also at reference, controls and candidates: whoever knows how they come out can write the plan that suits."""
+    first = next((place for place, entry in enumerate(case.entries) if isinstance(entry.body, Sealed)), None)
+    early = [entry for entry in case.entries[:first] if isinstance(entry.body, Observed | Examined | Asked)]
+    if early and first is not None:
+        names = dict.fromkeys(_looked_at(entry) for entry in early)
+        yield f"looked at before any plan was sealed: {_some(names)} (entries {_numbers(early)})"
+
+
+def _looked_at(entry: Entry) -> str:
+    body = entry.body
+    assert isinstance(body, Observed | Examined | Asked)
+    return body.subject if isinstance(body, Examined) else body.exhibit
+
+
+# ------------------------------------------------------------------------------------------------------------ line-up
+
+
+def _of_the_line_up(case: CaseRead) -> Iterator[str]:
+    drawn = draw_in_force(case.entries, case.plans)
+    plan = case.plans.get(drawn.plan) if drawn else None
+    if plan is None:
+        return
+    if not plan.line_up.foils:
+        yield "the line-up has no foils: the code name hides nobody, and no false positive could be counted"
+        return
+    if not plan.line_up.matched_on:
+        yield "the plan asks foils to be like the suspect in nothing: they may be such as no test would ever pick"
+    candidates = _free_candidates(case, plan)
+    wanted = plan.line_up.foils - len(plan.line_up.shares_explanation)
+    if candidates is not None and (candidates <= wanted or not wanted):
+        yield "the draw had no choice: the pool holds no more candidates than foils, so whoever wrote the plan chose them"
+    differing = [
+        planned.exhibit
+        for planned in (*plan.controls, *plan.line_up.pool)
+        for manifest in manifests_of(case, case.entries, planned.exhibit)[:1]
+        if planned.lineage and manifest.lineage and planned.lineage != manifest.lineage
+    ]
+    if differing:
+        yield f"the plan declares another lineage than the manifest of {_some(differing)}"
+
+
+def _free_candidates(case: CaseRead, plan: Plan) -> int | None:
+    """Lineages among those who could be drawn; None where it cannot be said (check 7 says why)."""
+    suspect = manifests_of(case, case.entries, plan.suspect)
+    barred = {m.lineage for m in (*suspect, *manifests_of(case, case.entries, plan.reference))} - {""}
+    try:
+        pool = sorted_out(plan.line_up, attributes_of(suspect), barred)
+    except FiliationError:
+        return None
+    return len({candidate.lineage for candidate in pool.eligible})
+
+
+# -------------------------------------------------------------------------------------------------- names and bytes
+
+
+def _of_one_model_under_two_names(case: CaseRead) -> Iterator[str]:
+    for names in _alike(_contents(case)):
+        yield f"the same bytes stand in the case under {len(names)} names: {_some(names)}"
+    plan = next(reversed(case.plans.values()), None)
+    accused = {plan.reference, *_behind(case, plan.suspect)} if plan else set()
+    for names in _alike(_sights(case)):
+        if not set(names) <= accused:  # that suspect and reference look alike is what the case is about
+            yield f"every examiner saw the same in {_some(names)}: one model under several names looks like this"
+
+
+def _contents(case: CaseRead) -> Iterator[tuple[str, object]]:
+    """Exhibit and what tells its bytes: the content of its weights, or the digests of all its files."""
+    for entry in case.entries:
+        manifest = case.manifests.get(entry.body.manifest) if isinstance(entry.body, Admitted) else None
+        if manifest is None:
+            continue
+        digests = frozenset(file.sha256 for file in manifest.files)
+        if manifest.content_id:
+            yield manifest.exhibit, manifest.content_id
+        if digests and None not in digests:
+            yield manifest.exhibit, (digests, manifest.model)
+
+
+class _Content(msgspec.Struct):
+    content: msgspec.Raw
+
+
+def _sights(case: CaseRead) -> Iterator[tuple[str, object]]:
+    """Exhibit or code name, and what all examiners together recorded of it."""
+    seen: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
+    for entry in case.entries:
+        if isinstance(entry.body, Observed) and entry.body.observation:
+            try:
+                content = msgspec.json.decode(case.data(entry.body.observation), type=_Content).content
+            except (FiliationError, msgspec.MsgspecError, ValueError, RecursionError):
+                continue  # check 9 says so
+            seen[entry.body.exhibit].setdefault(entry.body.examiner, hashlib.sha256(content).digest())
+    for name, by_examiner in seen.items():
+        yield name, frozenset(by_examiner.items())
+
+
+def _behind(case: CaseRead, exhibit: str) -> set[str]:
+    """An exhibit's name and its code names, as far as they are revealed."""
+    revealed = [entry.body.exhibits for entry in case.entries if isinstance(entry.body, Revealed)]
+    return {exhibit, *(code for told in revealed for code, name in told.items() if name == exhibit)}
+
+
+def _alike(told: Iterable[tuple[str, object]]) -> list[tuple[str, ...]]:
+    """Groups of two or more exhibits of which the same is told; parts ('NAME/PART') belong to one exhibit."""
+    groups: defaultdict[object, dict[str, None]] = defaultdict(dict)
+    for name, what in told:
+        groups[what][name] = None
+    whole = [dict.fromkeys(name.partition("/")[0] for name in names) for names in groups.values()]
+    return list(dict.fromkeys(tuple(names) for names in whole if len(names) > 1))
+
+
+def _of_names(case: CaseRead) -> Iterator[str]:
+    names = [entry.body.exhibit for entry in case.entries if isinstance(entry.body, Admitted)]
+    strange = [name for name in names if not (name.isascii() and name.isprintable())]
+    if strange:
+        yield f"names hold letters that can be taken for others, or that are not shown: {_some(map(ascii, strange))}"
+    in_order = sorted(set(names), key=str.casefold)
+    alike = [pair for pair in pairwise(in_order) if pair[0].casefold() == pair[1].casefold()]
+    if alike:
+        yield f"names differ in capitals only: {_some(' and '.join(pair) for pair in alike)}"
+
+
+# --------------------------------------------------------------------------------------------------- stamps, bindings
+
+
+def _of_missing_stamps(case: CaseRead) -> Iterator[str]:
+    """Some checkpoints are stamped, but not those that the order of plan, looks and reveal rests on."""
+    stamped = [c.number for c in case.signed if any(stamp.time for stamp in c.stamps)]
+    if not stamped:
+        return  # told once for all checkpoints
+    seal = look = result = 0
+    for entry in case.entries:
+        body, number = entry.body, entry.sequence
+        if isinstance(body, Sealed):
+            seal, look = number, 0
+        elif isinstance(body, Observed | Examined) and not body.exploratory:
+            if not look and not any(seal <= each < number for each in stamped):
+                yield f"no time-stamp stands between the seal of entry {seal} and entry {number}, the first look under it"
+            look, result = look or number, number if isinstance(body, Examined) else result
+        elif isinstance(body, Revealed) and not any(result <= each < number for each in stamped):
+            yield f"no time-stamp stands between the last result (entry {result}) and the reveal (entry {number})"
+
+
+def _of_unbound_exhibits(case: CaseRead, judged: Sequence[Judged]) -> Iterator[str]:
+    unbound = {
+        identity.name: None
+        for one in judged
+        if one.record is not None
+        for identity in (one.record.reference, one.record.suspect, *one.record.controls)
+        if not identity.content_id and not any(file.sha256 and file.basis == "read" for file in identity.files)
+    }
+    if unbound:
+        yield f"no digest binds what was examined to what was admitted: {_some(unbound)}"
+
+
+def _of_reports(case: CaseRead) -> Iterator[str]:
+    """A report that was made before results came is no report of them."""
+    places = {line.digest: line.number for line in case.lines}
+    results = [entry.sequence for entry in case.entries if isinstance(entry.body, Examined)]
+    for entry in case.entries:
+        if isinstance(entry.body, Reported) and not entry.body.draft:
+            later = [number for number in results if number > places.get(entry.body.head, 0)]
+            if later:
+                yield f"the report of entry {entry.sequence} does not tell of {len(later)} examinations that came later"
+
+
+# --------------------------------------------------------------------------------------------------------------- words
+
+
+def _numbers(entries: Sequence[Entry]) -> str:
+    return _some(str(entry.sequence) for entry in entries)
+
+
+def _some(names: Iterable[str]) -> str:
+    every = list(names)
+    more = f" and {len(every) - MOST_TOLD} more" if len(every) > MOST_TOLD else ""
+    return ", ".join(every[:MOST_TOLD]) + more
