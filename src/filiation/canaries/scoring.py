@@ -109,8 +109,8 @@ class Searched(Record, frozen=True, kw_only=True):
 class Score(Record, frozen=True, kw_only=True):
     """One suspect against the labels of one batch. `log10_p` and `log10_e` are paid; `counted.log10_p` is not.
 
-    `cohort` is the one with the smallest p, of all that were committed to; `options` are the numbers of options that occur. `effect` is the estimate of the share of canaries that
-    survive beyond chance, from the agreements; it may be negative by chance.
+    `cohort` is the one with the smallest p, of all that were committed to; `options` are the numbers of options that occur.
+    `effect` is the estimate of the share of canaries that survive beyond chance, from the agreements; it may be negative by chance.
     """
 
     suspect: str
