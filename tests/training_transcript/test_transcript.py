@@ -37,7 +37,9 @@ def honest(owner: Owner, tmp_path_factory: pytest.TempPathFactory) -> Transcript
     return owner.trains(tmp_path_factory.mktemp("runs") / "honest", plan(), *trained(plan(), {"text": TEXT}))
 
 
-def given(folder: TranscriptFolder, owner: Owner, *, segments: int = 10, text: bytes = TEXT, noise: float = 0.0) -> Given:
+def given(
+    folder: TranscriptFolder, owner: Owner, *, segments: int = 10, text: bytes = TEXT, noise: float = 0.0
+) -> Given:
     draw = drawn(folder, segments)
     return Given(
         keyid=owner.signer.key.keyid,
@@ -256,7 +258,9 @@ def test_every_changed_byte_of_the_ledger_is_found(honest: TranscriptFolder, own
             pass
 
 
-def test_an_earlier_time_cannot_be_had_by_leaving_the_stamp_away(honest: TranscriptFolder, owner: Owner, tmp_path: Path) -> None:
+def test_an_earlier_time_cannot_be_had_by_leaving_the_stamp_away(
+    honest: TranscriptFolder, owner: Owner, tmp_path: Path
+) -> None:
     folder = copied(honest, tmp_path / "copy")
     for stamp in (folder.path / "checkpoints").glob("*.tsr"):
         stamp.unlink()

@@ -35,6 +35,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+from operator import sub
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,20 +219,21 @@ def _doubled_ranks(values: Float64) -> Int64:
 
 
 def _counted_tail(missing: int, sizes: Sequence[int]) -> float:
-    """log10 P(at most `missing` pairs are not concordant), the orders counted in whole numbers.
+    """log10 P(at most `missing` pairs are not concordant), the orders counted in whole numbers."""
+    orders = _orders(tuple(sorted(sizes)))
+    return min(0.0, math.log10(orders[missing]) - math.log10(orders[-1]))
+
+
+@lru_cache(maxsize=8)
+def _orders(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """How many joint orders of the strata have at most 0, 1, ... pairs that are not concordant.
 
     The generating function is the product of (1 + q + ... + q^(i-1)) over i = 1..n of every stratum.
     """
-    orders = [1] + [0] * missing
-    every = 1
+    counts = [1]
     for steps in (step for size in sizes for step in range(2, size + 1)):
-        every *= steps
-        running, grown = 0, []
-        for place, count in enumerate(orders):
-            running += count - (orders[place - steps] if place >= steps else 0)
-            grown.append(running)
-        orders = grown
-    return min(0.0, math.log10(sum(orders)) - math.log10(every))
+        counts = list(accumulate(map(sub, [*counts, *[0] * (steps - 1)], [*[0] * steps, *counts])))
+    return tuple(accumulate(counts))
 
 
 def _chernoff(concordant: int, pairs: int, sizes: Sequence[int]) -> float:

@@ -1,0 +1,227 @@
+"""The order of a training run: the law against enumeration, the bound against the law, and every kind of stranger."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from filiation.statistics import training_order as module
+from filiation.statistics.training_order import (
+    EXACT_PAIRS,
+    log10_concordance_tail,
+    permutation_log10_p,
+    training_order,
+)
+
+
+def enumerated(sizes: list[int]) -> Counter[int]:
+    """How many joint orders of the strata have so many concordant pairs, by writing all of them down."""
+    law = Counter({0: 1})
+    for size in sizes:
+        own = Counter(
+            sum(order[i] < order[j] for i, j in itertools.combinations(range(size), 2))
+            for order in itertools.permutations(range(size))
+        )
+        grown: Counter[int] = Counter()
+        for first, times in law.items():
+            for second, more in own.items():
+                grown[first + second] += times * more
+        law = grown
+    return law
+
+
+@pytest.mark.parametrize("sizes", [[1], [2], [6], [3, 4], [1, 1, 5], [2, 2, 2, 2], [0, 3]])
+def test_tail_against_enumeration(sizes: list[int]) -> None:
+    law = enumerated(sizes)
+    every = sum(law.values())
+    for concordant in range(max(law) + 1):
+        expected = sum(times for count, times in law.items() if count >= concordant) / every
+        assert 10 ** log10_concordance_tail(concordant, sizes) == pytest.approx(expected, rel=1e-12)
+
+
+def test_tail_against_published_table() -> None:
+    """Kendall and Gibbons (1990), appendix table 1: n = 8, S = 16 (22 of 28 pairs) .031; n = 10, S = 21 .036 (33 of 45)."""
+    assert 10 ** log10_concordance_tail(22, [8]) == pytest.approx(0.031, abs=5e-4)
+    assert 10 ** log10_concordance_tail(33, [10]) == pytest.approx(0.036, abs=5e-4)
+
+
+def test_every_pair_concordant_is_one_order_of_all() -> None:
+    for size in (40, 500, 5_000):
+        expected = -math.lgamma(size + 1) / math.log(10)
+        assert log10_concordance_tail(size * (size - 1) // 2, [size]) == pytest.approx(expected, rel=1e-12)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=4), st.floats(0.5, 1.0))
+@settings(max_examples=60, deadline=None)
+def test_the_bound_is_never_below_the_law(sizes: list[int], share: float) -> None:
+    pairs = sum(size * (size - 1) // 2 for size in sizes)
+    concordant = round(share * pairs)
+    exact, bound = module._counted_tail(pairs - concordant, sizes), module._chernoff(concordant, pairs, sizes)
+    assert bound >= exact - 1e-9
+
+
+def test_the_bound_costs_little_over_one_power_of_ten() -> None:
+    """Measured beside the law where both can be had: n = 100, p from 1e-3 to 1e-30."""
+    for concordant in (2_980, 3_200, 3_400, 3_600):
+        exact = log10_concordance_tail(concordant, [100])
+        assert 0.5 < module._chernoff(concordant, 4_950, [100]) - exact < 1.4
+
+
+def test_where_law_and_bound_meet_p_does_not_fall() -> None:
+    assert EXACT_PAIRS == 6_000
+    below, above = log10_concordance_tail(4_000, [110]), log10_concordance_tail(4_075, [111])
+    assert below < above < below + 1.5
+
+
+# ------------------------------------------------------------------------------------------------------------- strangers
+
+
+def mode_following(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Two values only, so that most pairs are tied."""
+    return (rng.random(count) < 0.5).astype(float)
+
+
+def copied_from_another(rng: np.random.Generator, count: int) -> np.ndarray:
+    """The very same likelihoods in every trial: those of one other model."""
+    return np.random.default_rng(77).standard_normal(count)
+
+
+def heavy_and_dependent(rng: np.random.Generator, count: int) -> np.ndarray:
+    """A random walk with Cauchy steps: strongly dependent from document to document."""
+    return rng.standard_cauchy(count).cumsum()
+
+
+STRANGERS = {
+    "constant": lambda rng, count: np.zeros(count),
+    "tied in two values": mode_following,
+    "copied from another model": copied_from_another,
+    "a random walk over the documents": heavy_and_dependent,
+    "rounded to one digit": lambda rng, count: rng.standard_normal(count).round(0),
+    "free": lambda rng, count: rng.standard_normal(count),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+@pytest.mark.parametrize("controlled", [False, True], ids=["alone", "with a control"])
+@pytest.mark.parametrize("documents", [40, 160], ids=["by the law", "by the bound"])
+def test_p_of_strangers_is_uniform_or_larger(kind: str, controlled: bool, documents: int) -> None:
+    """Only the order is random: 600 orders against likelihoods that nobody drew with them in mind."""
+    rng = np.random.default_rng(5)
+    control = np.random.default_rng(6).standard_normal(documents) if controlled else None
+    found = np.array(
+        [
+            training_order(rng.permutation(documents), STRANGERS[kind](rng, documents), control, strata=4).log10_p
+            for _ in range(600)
+        ]
+    )
+    for level in (0.5, 0.2, 0.1, 0.02):
+        allowed = level + 4.0 * math.sqrt(level * (1.0 - level) / len(found))
+        assert (found <= math.log10(level)).mean() <= allowed, level
+    assert (found <= 0.0).all()
+
+
+def test_the_law_holds_its_level_without_ties() -> None:
+    """Not merely valid: 3,000 orders of 60 documents reach p <= .1 nearly one time in ten."""
+    rng = np.random.default_rng(8)
+    values = rng.standard_normal(60)
+    reached = np.mean([training_order(rng.permutation(60), values).log10_p <= -1.0 for _ in range(3_000)])
+    assert 0.085 < reached < 0.11
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_the_permutation_p_of_strangers_is_uniform_or_larger(kind: str) -> None:
+    rng = np.random.default_rng(9)
+    found = np.array(
+        [
+            permutation_log10_p(rng.permutation(30), STRANGERS[kind](rng, 30), permutations=99, rng=rng)
+            for _ in range(400)
+        ]
+    )
+    for level in (0.5, 0.2, 0.05, 0.01):
+        assert (found <= math.log10(level) + 1e-12).mean() <= level + 4.0 * math.sqrt(level / len(found)), level
+
+
+def test_a_control_that_knows_the_order_breaks_the_null() -> None:
+    """Why the owner's own model is no control: the suspect is a stranger, and p is absurdly small."""
+    rng = np.random.default_rng(10)
+    order = rng.permutation(400)
+    own = -0.01 * order + rng.standard_normal(400)
+    assert training_order(order, rng.standard_normal(400), own, strata=1).log10_p < -6.0
+
+
+# ------------------------------------------------------------------------------------------------------------- relatives
+
+
+def test_a_relative_is_found_and_a_control_helps_by_construction() -> None:
+    """Difficulty has a deviation of 5, memory one of .5 from the first document to the last."""
+    rng = np.random.default_rng(11)
+    count = 2_000
+    difficulty, order = 5.0 * rng.standard_normal(count), rng.permutation(count)
+    suspect = difficulty + rng.standard_normal(count) + 1.0 * order / count
+    control = difficulty + rng.standard_normal(count)
+    alone, helped = training_order(order, suspect), training_order(order, suspect, control)
+    assert helped.log10_p < -8.0 < alone.log10_p
+    assert helped.tau_low > 0.0
+    assert helped.documents == count
+    assert helped.strata == module.STRATA
+
+
+def test_forgetting_what_came_last_is_not_counted_for_the_claim() -> None:
+    assert training_order(range(200), [-float(place) for place in range(200)]).log10_p == 0.0
+
+
+def test_the_permutation_p_is_never_below_one_in_all_permutations() -> None:
+    rng = np.random.default_rng(12)
+    found = permutation_log10_p(range(300), range(300), permutations=999, rng=rng)
+    assert found == pytest.approx(-3.0)
+    assert training_order(range(300), range(300)).log10_p < -600.0
+
+
+@given(
+    st.lists(st.floats(-50, 50), min_size=2, max_size=80),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_count_is_that_of_all_pairs(values: list[float], seed: int) -> None:
+    places = np.random.default_rng(seed).permutation(len(values))
+    found = training_order(places.tolist(), values)
+    pairs = list(itertools.combinations(range(len(values)), 2))
+    assert found.concordant == sum((places[i] - places[j]) * (values[i] - values[j]) > 0 for i, j in pairs)
+    assert found.tied == sum(values[i] == values[j] for i, j in pairs)
+
+
+@given(st.permutations(range(30)))
+@settings(max_examples=30, deadline=None)
+def test_how_the_documents_are_listed_plays_no_part(listed: list[int]) -> None:
+    rng = np.random.default_rng(13)
+    places, values, control = rng.permutation(30), rng.standard_normal(30).round(1), rng.standard_normal(30).round(0)
+    again = training_order(places[listed], values[listed], control[listed], strata=3)
+    assert again == training_order(places, values, control, strata=3)
+
+
+@pytest.mark.parametrize(
+    ("places", "values", "control"),
+    [
+        ([1, 1], [0.0, 1.0], None),
+        ([1, 2], [0.0], None),
+        ([1, 2], [0.0, math.nan], None),
+        ([1, 2], [0.0, -math.inf], None),
+        ([1, 2], [0.0, 1.0], [0.0]),
+        ([1, 2], [0.0, 1.0], [0.0, math.nan]),
+    ],
+    ids=["place twice", "lengths", "not a number", "infinite", "control's length", "control not a number"],
+)
+def test_what_makes_no_sense_is_refused(places: list[int], values: list[float], control: list[float] | None) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        training_order(places, values, control)
+
+
+def test_no_document_and_one_document_show_nothing() -> None:
+    assert training_order([], []).log10_p == 0.0
+    assert training_order([3], [-1.0]).log10_p == 0.0
