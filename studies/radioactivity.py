@@ -123,8 +123,8 @@ def predictions(model: Any, texts: list[Ids]) -> list[Ids]:
 
 def asked(
     student: Any, plan: Plan, unmarked: list[Ids], marked: list[Ids], prompts: Ids
-) -> dict[str, Callable[[int, int], Ids]]:
-    """Three ways of asking: functions of (tokens used, width of the key's window) that give the windows to judge."""
+) -> dict[str, Callable[[int, WatermarkKey], Ids]]:
+    """Three ways of asking: functions of (tokens used, key) that give the windows to judge."""
     in_unmarked, in_marked = predictions(student, unmarked), predictions(student, marked)
     answers: list[Ids] = []
     for start in range(0, len(prompts), plan.batch):
@@ -136,28 +136,28 @@ def asked(
         return max(1, tokens // len(texts[0]))
 
     return {
-        "open, reading unmarked text": lambda tokens, width: open_windows(
+        "open, reading unmarked text": lambda tokens, key: open_windows(
             unmarked[: first(unmarked, tokens)],
             in_unmarked[: first(unmarked, tokens)],
-            width,
+            key,
             read_was_marked=False,
         ),
-        "open, reading marked text": lambda tokens, width: open_windows(
-            marked[: first(marked, tokens)], in_marked[: first(marked, tokens)], width, read_was_marked=True
+        "open, reading marked text": lambda tokens, key: open_windows(
+            marked[: first(marked, tokens)], in_marked[: first(marked, tokens)], key, read_was_marked=True
         ),
-        "closed, unmarked prompts": lambda tokens, width: closed_windows(
-            prompts[: first(answers, tokens)].tolist(), answers[: first(answers, tokens)], width, read_was_marked=False
+        "closed, unmarked prompts": lambda tokens, key: closed_windows(
+            prompts[: first(answers, tokens)].tolist(), answers[: first(answers, tokens)], key, read_was_marked=False
         ),
     }
 
 
-def judged(windows_of: Callable[[int, int], Ids], key: WatermarkKey, most: int) -> dict[str, Any]:
+def judged(windows_of: Callable[[int, WatermarkKey], Ids], key: WatermarkKey, most: int) -> dict[str, Any]:
     """Figures over all tokens, and how many tokens it took until log10 p fell below -3, -6 and -12 (doubling looks)."""
     needed: dict[str, int | None] = {"-3": None, "-6": None, "-12": None}
     look = 250
     while look < 2 * most:
         look = min(look, most)
-        seen = reading(windows_of(look, key.window), key)
+        seen = reading(windows_of(look, key), key)
         log10_p = exact_log10_p(seen, key)
         for level, at in needed.items():
             if at is None and log10_p < float(level):
@@ -174,10 +174,12 @@ def judged(windows_of: Callable[[int, int], Ids], key: WatermarkKey, most: int) 
     }
 
 
-def uniform(windows_of: Callable[[int, int], Ids], key: WatermarkKey, most: int, number: int) -> dict[str, float]:
+def uniform(
+    windows_of: Callable[[int, WatermarkKey], Ids], key: WatermarkKey, most: int, number: int
+) -> dict[str, float]:
     """The stranger's p-values under random keys, compared with the uniform law."""
     rng = np.random.default_rng(17)
-    windows = windows_of(most, key.window)
+    windows = windows_of(most, key)
     p = []
     for _ in range(number):
         other = key.another(draws(rng))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import kstest
 
 from filiation.errors import RecordError, UsageError
 from filiation.measures.radioactivity import closed_windows, open_windows
@@ -420,22 +421,26 @@ def test_with_two_tokens_of_context_lefthash_ngrams_are_counted_more_than_once()
 TABLE = np.random.default_rng(10).random((40, 40))
 
 
+PAIRS = GreenListKey(vocabulary=40, hashing_key=BIG)  # lefthash: one token of context
+ALONE = GreenListKey(vocabulary=40, hashing_key=BIG, seeding_scheme="selfhash")
+
+
 def green(window: Any) -> bool:
     """A key of one token of context over 40 tokens."""
     return bool(TABLE[window[0], window[1]] < 0.5)
 
 
 def test_an_open_suspect_is_judged_where_a_context_is_new() -> None:
-    windows = open_windows([[1, 2, 1, 3], [2, 5]], [[7, 8, 9, 6], [4, 4]], 2, read_was_marked=True)
+    windows = open_windows([[1, 2, 1, 3], [2, 5]], [[7, 8, 9, 6], [4, 4]], PAIRS, read_was_marked=True)
     assert windows.tolist() == [[1, 7], [2, 8], [3, 6], [5, 4]]
-    unmarked = open_windows([[1, 2, 1, 3], [2, 5]], [[7, 8, 7, 6], [4, 4]], 2, read_was_marked=False)
+    unmarked = open_windows([[1, 2, 1, 3], [2, 5]], [[7, 8, 7, 6], [4, 4]], PAIRS, read_was_marked=False)
     assert unmarked.tolist() == [[1, 7], [2, 8], [3, 6], [2, 4], [5, 4]]
 
 
 def test_a_closed_suspect_is_judged_outside_all_contexts_of_all_prompts() -> None:
-    windows = closed_windows([[1, 2], [3]], [[4, 1, 5, 4, 1], [2, 6, 7]], 2, read_was_marked=True)
+    windows = closed_windows([[1, 2], [3]], [[4, 1, 5, 4, 1], [2, 6, 7]], PAIRS, read_was_marked=True)
     assert windows.tolist() == [[4, 1], [5, 4], [6, 7]]
-    everything = closed_windows([[1, 2]], [[4, 1]], 2, read_was_marked=False)
+    everything = closed_windows([[1, 2]], [[4, 1]], PAIRS, read_was_marked=False)
     assert everything.tolist() == [[2, 4], [4, 1]]
 
 
@@ -453,12 +458,37 @@ def test_a_parrot_of_marked_prompts_is_not_accused() -> None:
             places = [place for place, token in enumerate(prompt[:-1]) if token == answer[-1]]
             answer.append(prompt[places[-1] + 1] if places else int(rng.integers(40)))
         for windows, kept in (
-            (closed_windows([prompt], [answer], 2, read_was_marked=False), naive),
-            (closed_windows([prompt], [answer], 2, read_was_marked=True), honest),
+            (closed_windows([prompt], [answer], PAIRS, read_was_marked=False), naive),
+            (closed_windows([prompt], [answer], PAIRS, read_was_marked=True), honest),
         ):
             kept.extend(bool(key[a, b]) for a, b in windows)
     assert np.mean(naive) > 0.7
     assert abs(np.mean(honest) - 0.5) < 0.07
+
+
+def test_a_parrot_of_everything_it_read_has_uniform_p_values() -> None:
+    """200 keys; two marked texts each; the suspect repeats what followed the last token anywhere before."""
+    rng = np.random.default_rng(13)
+    honest, naive = [], []
+    for _ in range(200):
+        key = GumbelKey(secret=rng.bytes(32).hex(), context_width=1)
+        texts, predicted = [], []
+        followed: dict[int, int] = {}
+        for _ in range(2):
+            text, said = [int(rng.integers(30))], []
+            for _ in range(50):
+                window = np.stack([np.full(30, text[-1]), np.arange(30)], axis=1)
+                chosen = int(np.argmax(np.log(uniforms(window, key)) / rng.dirichlet(np.ones(30))))
+                said.append(followed.get(text[-1], int(rng.integers(30))))
+                followed[text[-1]] = chosen
+                text.append(chosen)
+            texts.append(text)
+            predicted.append([*said, 0])
+        for marked, found in ((True, honest), (False, naive)):
+            seen = gumbel_reading(open_windows(texts, predicted, key, read_was_marked=marked), key)
+            found.append(10 ** log10_gumbel_tail(seen.score, seen.windows))
+    assert kstest(honest, "uniform").pvalue > 0.001
+    assert np.mean(np.array(naive) < 1e-3) > 0.5
 
 
 def test_two_texts_that_carry_each_others_contexts_are_why_every_text_before_counts() -> None:
@@ -475,7 +505,7 @@ def test_two_texts_that_carry_each_others_contexts_are_why_every_text_before_cou
             if rule == "weak":
                 judged = [(1, predictions[0][2]), (0, predictions[1][2])]
             else:
-                windows = open_windows(texts, predictions, 2, read_was_marked=True).tolist()
+                windows = open_windows(texts, predictions, PAIRS, read_was_marked=True).tolist()
                 judged = [(a, b) for a, b in windows if a in (0, 1)][:2]
             found.append(tuple(bits[context][token] for context, token in judged))
 
@@ -502,7 +532,7 @@ def test_a_student_of_marked_text_is_seen_and_a_stranger_is_not() -> None:
     for name, learned in (("student", marked), ("stranger", plain)):
         texts = [rng.integers(0, 40, 200).tolist() for _ in range(5)]
         predictions = [[int(np.argmax(learned[token])) for token in text] for text in texts]
-        windows = open_windows(texts, predictions, 2, read_was_marked=False)
+        windows = open_windows(texts, predictions, PAIRS, read_was_marked=False)
         shares[name] = np.mean([green(window) for window in windows])
     assert shares["student"] > 0.8
     assert shares["stranger"] < 0.75
@@ -510,11 +540,20 @@ def test_a_student_of_marked_text_is_seen_and_a_stranger_is_not() -> None:
 
 def test_predictions_and_answers_must_be_complete() -> None:
     with pytest.raises(UsageError, match="prediction"):
-        open_windows([[1, 2]], [[1]], 2, read_was_marked=False)
+        open_windows([[1, 2]], [[1]], PAIRS, read_was_marked=False)
     with pytest.raises(UsageError, match="answers for"):
-        closed_windows([[1]], [], 2, read_was_marked=False)
+        closed_windows([[1]], [], PAIRS, read_was_marked=False)
     with pytest.raises(UsageError, match="no context"):
-        closed_windows([[1]], [[1]], 1, read_was_marked=False)
+        closed_windows([[1]], [[1]], ALONE, read_was_marked=False)
+
+
+@pytest.mark.parametrize("name", ["selfhash", "synthid"])
+def test_schemes_whose_contexts_are_not_independent_are_refused_where_marked_text_was_read(name: str) -> None:
+    with pytest.raises(UsageError, match="not independent"):
+        closed_windows([[1]], [[1]], KEYS[name], read_was_marked=True)
+    with pytest.raises(UsageError, match="not independent"):
+        open_windows([[1]], [[1]], KEYS[name], read_was_marked=True)
+    assert closed_windows([[1, 2, 3]], [[1]], KEYS[name], read_was_marked=False).shape[1] == KEYS[name].window
 
 
 def test_nothing_to_read_is_an_empty_reading() -> None:

@@ -18,7 +18,10 @@ a model that repeats them would be accused of having been trained on them. The r
    as is usual, is not enough for an exact law: text A can carry the key's choice in a context judged in text B, and text B that
    of a context judged in A.
 
-What comes out are windows, shape (n, width), the judged token last, for `watermarks.reading`.
+Rules 2 and 3 need a key whose choices in different contexts are independent. Under selfhash two contexts can share a list, and a
+layer's key of SynthID has so few bits that marked text gives it away: for both, only unmarked text may be read.
+
+What comes out are windows, shape (n, key.window), the judged token last, for `watermarks.reading`.
 """
 
 from __future__ import annotations
@@ -28,21 +31,22 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from filiation.errors import UsageError
+from filiation.measures.watermarks.keys import GreenListKey, SynthIDKey, WatermarkKey
 from filiation.measures.watermarks.windows import Tokens, distinct
 
 
 def open_windows(
     texts: Sequence[Sequence[int] | Tokens],
     predictions: Sequence[Sequence[int] | Tokens],
-    width: int,
+    key: WatermarkKey,
     *,
     read_was_marked: bool,
 ) -> Tokens:
     """Context from the text, token from the suspect; `predictions[i][j]` is what it predicts after texts[i][: j + 1].
 
-    Raises UsageError where predictions and texts have different lengths.
+    Raises UsageError where predictions and texts have different lengths, and for a scheme that rule 3 does not hold for.
     """
-    _check_width(width)
+    width = _width(key, read_was_marked)
     if len(texts) != len(predictions) or any(len(a) != len(b) for a, b in zip(texts, predictions, strict=True)):
         raise UsageError(
             "there is not one prediction for each token read", advice="record the prediction after every token"
@@ -60,15 +64,15 @@ def open_windows(
 def closed_windows(
     prompts: Sequence[Sequence[int] | Tokens],
     answers: Sequence[Sequence[int] | Tokens],
-    width: int,
+    key: WatermarkKey,
     *,
     read_was_marked: bool,
 ) -> Tokens:
     """The windows of the answers; a context may reach back into its own prompt. One answer per prompt, None left out.
 
-    Raises UsageError where there are not as many answers as prompts.
+    Raises UsageError where there are not as many answers as prompts, and for a scheme that rule 2 does not hold for.
     """
-    _check_width(width)
+    width = _width(key, read_was_marked)
     if len(prompts) != len(answers):
         raise UsageError(f"{len(answers)} answers for {len(prompts)} prompts", advice="repeat a prompt for each answer")
     read = _contexts_of(prompts, width - 1) if read_was_marked else set()
@@ -106,9 +110,16 @@ def _joined(found: list[Tokens], width: int) -> Tokens:
     return np.concatenate(found) if found else np.empty((0, width), dtype=np.int64)
 
 
-def _check_width(width: int) -> None:
-    if width < 2:
+def _width(key: WatermarkKey, read_was_marked: bool) -> int:
+    if key.window < 2:
         raise UsageError(
             "a key that reads no context cannot be held against what a suspect learned",
             advice="use a scheme with context",
         )
+    selfhash = isinstance(key, GreenListKey) and key.seeding_scheme == "selfhash"
+    if read_was_marked and (selfhash or isinstance(key, SynthIDKey)):
+        raise UsageError(
+            "under this scheme what marked text shows in one context is not independent of what it shows in others",
+            advice="let the suspect read or answer unmarked text",
+        )
+    return key.window
