@@ -71,7 +71,7 @@ def plan_for(
             "warm_up_share": WARM_UP_SHARE,
         },
         software={
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "transformers": transformers.__version__,
             "python": platform.python_version(),
         },

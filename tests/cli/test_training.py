@@ -1,0 +1,148 @@
+"""A whole transcript through the command line, each verb in its own process as a person would run it."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from filiation.case.signing import new_signer, save_signer
+from filiation.cli.program import leave_with_exit_code
+from filiation.cli.training import app
+from filiation.evidence import canonical
+from filiation.training_transcript.folder import TranscriptFolder
+from filiation.training_transcript.states import save
+from tests.training_transcript.world import TEXT, SmallTrainer, plan
+
+TRAINER = "tests.training_transcript.world:trainer"
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    """Exit code and everything printed, as `filiation training ARGUMENTS` would give them."""
+    code = 0
+
+    def call() -> None:
+        nonlocal code
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=True)
+        printed.append(result.output)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        code = result.exit_code
+
+    printed: list[str] = []
+    try:
+        leave_with_exit_code(call, debug=False)
+    except SystemExit as left:
+        code = int(left.code or 0)
+    return code, "".join(printed)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("training")
+    save_signer(new_signer(), folder / "key.pem")
+    (folder / "plan.json").write_bytes(canonical(plan(steps=12)))
+    (folder / "text").write_bytes(TEXT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def closed(place: Path) -> Path:
+    """A run of twelve steps that commits after every fourth: open, commit, close."""
+    transcript, key = place / "run", ("--signing-key", place / "key.pem")
+    assert run("open", transcript, "--plan", place / "plan.json", "--title", "a table", *key)[0] == 0
+    by = SmallTrainer(plan(steps=12), {"text": TEXT})
+    state = by.initial()
+    save(state, place / "000000000.safetensors")
+    assert run("commit", transcript, "--step", 0, "--state", place / "000000000.safetensors", *key)[0] == 0
+    for first, last in pairwise(by.plan.recorded_steps):
+        executed = by.run(state, first, last - first)
+        state = executed.state
+        save(state, place / f"{last:09d}.safetensors")
+        (place / "losses.json").write_text(json.dumps(executed.losses))
+        code, _ = run(
+            *("commit", transcript, "--step", last, "--state", place / f"{last:09d}.safetensors", *key),
+            *("--batches", executed.batches, "--losses", place / "losses.json"),
+        )
+        assert code == 0
+    assert run("status", transcript)[1].endswith("next: close\n")
+    assert run("close", transcript, *key)[0] == 0
+    return transcript
+
+
+def test_a_transcript_from_open_to_verify(closed: Path, place: Path) -> None:
+    code, said = run("draw", closed, "--count", 2, "--out", place / "draw.json", "--seed", "05" * 32)
+    assert code == 0
+    assert "1 forged segment passes 2 drawn segments with a chance of 0.3" in said
+    code, said = run(
+        *("verify", closed, "--drawn", place / "draw.json", "--trainer", TRAINER, "--data", f"text={place / 'text'}"),
+        *("--states", place, "--json", place / "result.json"),
+    )
+    assert code == 4  # nobody stamped this run
+    assert "4. the time-stamps hold: FAILS" in said
+    assert "9. the drawn segments end in the recorded states: holds (2 looked at)" in said
+    result = json.loads((place / "result.json").read_text())
+    assert [one["identical"] for one in result["found"]["results"]] == [True, True]
+    assert [check["number"] for check in result["verification"]["checks"] if check["failures"]] == [4]
+
+
+def test_a_draw_that_was_changed_by_hand_fails(closed: Path, place: Path) -> None:
+    run("draw", closed, "--count", 1, "--out", place / "one.json", "--seed", "06" * 32)
+    draw = json.loads((place / "one.json").read_text())
+    draw["segments"] = [(draw["segments"][0] + 1) % 3]
+    (place / "one.json").write_text(json.dumps(draw))
+    code, said = run("verify", closed, "--drawn", place / "one.json")
+    assert code == 4
+    assert "8. the draw follows from the close: FAILS" in said
+
+
+def test_weights_and_optimiser_in_files_of_their_own_are_the_same_state(place: Path) -> None:
+    by = SmallTrainer(plan(steps=12), {"text": TEXT})
+    state = by.run(by.initial(), 0, 4).state
+    save({"table": state["weights/table"]}, place / "model.safetensors")
+    save({"momentum": state["optimiser/momentum"]}, place / "adam.safetensors")
+    (place / "batches").write_bytes(b"anything")
+    key = ("--signing-key", place / "key.pem")
+    transcript = place / "apart"
+    run("open", transcript, "--plan", place / "plan.json", "--title", "apart", *key)
+    run("commit", transcript, "--step", 0, "--weights", place / "model.safetensors", *key)
+    parts = ("--weights", place / "model.safetensors", "--optimiser", place / "adam.safetensors")
+    assert run("commit", transcript, "--step", 4, *parts, "--batches-file", place / "batches", *key)[0] == 0
+    assert list(TranscriptFolder.open(transcript).states[1].tensors) == ["optimiser/momentum", "weights/table"]
+
+
+MISTAKES = {
+    "no plan": (("open", "{place}/new", "--plan", "{place}/text", "--title", "x"), 2),
+    "no transcript": (("status", "{place}/nowhere"), 2),
+    "a step that is not planned": (("commit", "{run}", "--step", "3", "--state", "{place}/000000000.safetensors"), 2),
+    "no state": (("commit", "{run}", "--step", "4"), 2),
+    "a state that is none": (("commit", "{run}", "--step", "4", "--state", "{place}/text"), 3),
+    "a beacon that does not hold": (
+        ("draw", "{run}", "--count", "1", "--out", "{place}/x", "--beacon", "{place}/text"),
+        4,
+    ),
+    "a seed that is too short": (("draw", "{run}", "--count", "1", "--out", "{place}/x", "--seed", "abcd"), 2),
+    "too many segments": (("draw", "{run}", "--count", "9", "--out", "{place}/x"), 2),
+    "no such trainer": (("verify", "{run}", "--trainer", "tests.nowhere:trainer"), 2),
+    "a trainer without its data": (("verify", "{run}", "--trainer", "studies.zoo.recorded_training:trainer"), 2),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_get_the_documented_exit_code(
+    name: str, closed: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FILIATION_KEY", str(place / "key.pem"))
+    arguments, expected = MISTAKES[name]
+    code, _ = run(*(argument.format(place=place, run=closed) for argument in arguments))
+    assert code == expected
+    assert "filiation:" in capsys.readouterr().err
+
+
+def test_the_plan_of_a_transcript_reads_back(closed: Path) -> None:
+    assert TranscriptFolder.open(closed).plan == plan(steps=12)
+    assert msgspec.json.decode(canonical(plan(steps=12)), type=type(plan())) == plan(steps=12)
