@@ -298,6 +298,11 @@ def weights_of(plan: Plan) -> dict[str, float]:
     return {test: weight for planned in plan.propositions for test, weight in planned.weights.items()}
 
 
+def usual_weights(examiners: Sequence[Examiner]) -> dict[str, float]:
+    """Test id to weight where a plan says nothing: equal ones within each kind of null."""
+    return {test: weight for planned in _propositions((), examiners) for test, weight in planned.weights.items()}
+
+
 def _toml_list(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from filiation.case import verification
 from filiation.case.drawing import examination_seed
 from filiation.case.folder import CaseFolder
-from filiation.case.records import Check, Drawn, Examined, Failure, Tolerance, Verification
+from filiation.case.records import Check, Drawn, Examined, Failure, Plan, Tolerance, Verification
 from filiation.errors import UsageError
-from filiation.evidence import Examination, Finding, Outcome
+from filiation.evidence import Conclusion, Examination, Finding, Outcome
 from filiation.examiners.examiner import Progress, silent
 from filiation.investigation import observe
+from filiation.proceedings.departures import departures
 from filiation.proceedings.examining import Bench, examination_of, judge
 from filiation.proceedings.exhibits import Exhibits
 from filiation.proceedings.observing import planned_examiners
@@ -37,15 +40,26 @@ def verify_case(
     `keyid`: the key that the reader was told by another way; `authorities`: root certificates (PEM) that the reader trusts;
     `handed_over`: checkpoint files that somebody kept from earlier. Raises UsageError where there is no case.
     """
-    return verification.verify(
+    plans: list[Plan] = []
+
+    def judge_and_remember(
+        examination: Examination, plan: Plan | None
+    ) -> tuple[tuple[Outcome, ...], tuple[Conclusion, ...]]:
+        if plan is not None and plan not in plans:
+            plans.append(plan)
+        return judge(examination, plan)
+
+    found = verification.verify(
         Path(path),
-        judge=judge,
+        judge=judge_and_remember,
         keyid=keyid,
         authorities=authorities,
         handed_over=handed_over,
         report=report_again(Path(path)) if reports else None,
         progress=progress,
     )
+    told = dict.fromkeys(remark for plan in plans for remark in departures(plan))
+    return msgspec.structs.replace(found, remarks=(*found.remarks, *told))
 
 
 def reacquire(
@@ -77,7 +91,7 @@ def reacquire(
             title=REACQUIRED,
             looked_at=len(planned),
             failures=failures,
-            note="exhibits observed and related again on this machine",
+            note="exhibits observed and related again on this machine; outcomes compared within the plan's tolerance",
         )
     finally:
         case.let_go()
