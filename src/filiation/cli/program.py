@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from filiation import __version__
-from filiation.cli import case, compare, examiners, judge, packs, probe, probes, record, show, transcripts
+from filiation.cli import canary, case, compare, examiners, judge, packs, probe, probes, record, show, transcripts
 from filiation.errors import FiliationError
 from filiation.report.wording import visible
 
@@ -64,6 +64,7 @@ app.command("probe")(probe.probe)
 app.add_typer(probes.app, name="probes")
 app.add_typer(packs.app, name="packs")
 app.add_typer(case.app, name="case")
+app.add_typer(canary.app, name="canary")
 
 
 def main(arguments: list[str] | None = None) -> None:
