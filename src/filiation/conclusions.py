@@ -64,6 +64,28 @@ EXPLANATIONS = {
         "other sampling parameters",
         "a change of version between the two recordings",
     ),
+    Proposition.MARKS: (
+        "the key was known to somebody else",
+        "exposure through a third party",
+        "web contamination: the marked answers stand in public text",
+        "planted by whoever accuses",
+    ),
+    Proposition.DATA: (
+        "the order was known to somebody else",
+        "exposure through a third party",
+        "shared public data",
+    ),
+    Proposition.REPRESENTATIONS: (
+        "a common public ancestor",
+        "the same initialisation (a default seed)",
+        "the same recipe and training data",
+        "learned from the reference's outputs",
+    ),
+    Proposition.TRAINING_METHOD: (
+        "the same recipe and training data",
+        "shared public data",
+        "a common public ancestor",
+    ),
 }
 """The innocent explanations a conclusion has to answer for; a finding says in `conditional_on` or `companions` which it tested."""
 

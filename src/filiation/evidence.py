@@ -46,6 +46,10 @@ class Proposition(StrEnum):
     OUTPUTS = "outputs"
     GUARDRAILS = "guardrails"
     SERVICE = "service"
+    MARKS = "marks"
+    DATA = "data"
+    REPRESENTATIONS = "representations"
+    TRAINING_METHOD = "training_method"
 
 
 class Characteristic(StrEnum):
@@ -62,6 +66,7 @@ class Access(StrEnum):
     TOKENIZER = "tokenizer"
     WEIGHTS = "weights"
     TRANSCRIPT = "transcript"
+    MARKS = "marks"
 
 
 # ------------------------------------------------------------------------------------------------------- coincidences
