@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import gamma, hypergeom, kstest
+from scipy.integrate import quad
+from scipy.special import gammainccinv
+from scipy.stats import binom, gamma, hypergeom, kstest
 
 from filiation.evidence import Coincidences
 from filiation.statistics.coincidences import log10_upper_tail
@@ -159,6 +161,35 @@ def test_nothing_judged_is_no_evidence() -> None:
     assert log10_gumbel_e_value(0.0, 0) == 0.0
     assert log10_green_tail(0, [], 5, 20) == 0.0
     assert log10_layers_tail(0, np.zeros(4, dtype=np.int64), 3) == 0.0
+
+
+# -------------------------------------------------------------------------------------------- laws that are not used here
+
+
+def test_a_mid_p_value_falls_below_a_level_too_often() -> None:
+    """P(S > s) + P(S = s) / 2 over 30 opportunities at one in four: .0149 is printed or undercut with a chance of .0216."""
+    counts = np.arange(31)
+    at_least = binom.sf(counts - 1, 30, 0.25)
+    mid = (at_least + binom.sf(counts, 30, 0.25)) / 2
+    false_alarms = {level: float(at_least[mid <= level].max()) for level in mid[8:16]}
+    assert max(alarm / level for level, alarm in false_alarms.items()) > 1.3
+    assert all(float(at_least[at_least <= level].max()) <= level for level in false_alarms)
+
+
+@pytest.mark.parametrize(("windows", "least"), [(50, 3.3), (200, 2.0)])
+def test_a_gamma_law_with_matched_moments_is_too_small_far_out(windows: int, least: float) -> None:
+    """vLLM's `dual_key_gumbel`: 0.8 and 0.2 of two scores, held against a gamma law of their mean and variance.
+
+    Where that law prints 10^-12 the sum's own law (integrated over the smaller part) says several times as much.
+    """
+    variance = 0.8**2 + 0.2**2
+    score = float(gammainccinv(windows / variance, 1e-12)) * variance
+
+    def density(second: float) -> float:
+        return float(gamma(windows).pdf(second) * gamma(windows).sf((score - 0.2 * second) / 0.8))
+
+    exact, _ = quad(density, 0, windows + 40 * math.sqrt(windows), points=[windows], limit=500)
+    assert exact / 1e-12 > least
 
 
 # ------------------------------------------------------------------------------------------------------------- placebos
