@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from filiation.case.records import Manifest
 from filiation.case.view import AnswersSideBySide
 from filiation.measures.passages import shared_passages, words_of
 from filiation.sources.transcripts import SCHEMA, Transcript
 
+if TYPE_CHECKING:
+    import polars as pl
+
 MOST_ANSWERS = 12
 """Pairs that are shown."""
 
 AT_LEAST = 6
 """Words of a shared passage; shorter ones are everybody's."""
+
+MOST_ROWS = 10_000_000
+MOST_BYTES = 4_000_000_000
+"""Answers of a file, and bytes of text, beyond which nothing of it is shown side by side."""
 
 MOST_COMPARED = 2_000
 """Prompts that are looked through, those with the smallest ids: nobody chose them."""
@@ -36,6 +44,16 @@ def side_by_side(reference: Transcript, suspect: Transcript) -> tuple[AnswersSid
     return tuple(pair for _, _, pair in sorted(pairs, key=lambda each: each[:2])[:MOST_ANSWERS])
 
 
+def _can_be_unpacked(rows: pl.LazyFrame) -> bool:
+    """Whether a table takes no more room than a machine has: a few hundred bytes of a hostile case may unpack to terabytes."""
+    import polars as pl
+
+    if int(rows.select(pl.len()).collect().item()) > MOST_ROWS:
+        return False
+    texts = rows.select((pl.col("prompt").str.len_bytes() + pl.col("text").str.len_bytes()).cast(pl.Int64).sum())
+    return int(texts.collect().item() or 0) <= MOST_BYTES
+
+
 def _first_answers(transcript: Transcript) -> dict[str, tuple[str, str]]:
     """Prompt id to prompt and first answer, where both texts were recorded."""
     rows = transcript.frame.unique("prompt_id", keep="first", maintain_order=True)
@@ -54,6 +72,8 @@ def transcript_in(parts: Sequence[Manifest], asked: Mapping[str, str], read: Map
         if not sha256 or sha256 not in read:
             continue
         rows = pl.scan_parquet(io.BytesIO(read[sha256])).select(*SCHEMA)
+        if not _can_be_unpacked(rows):
+            return None
         frame = (rows.filter(pl.col("model") == part.model) if part.model else rows).collect()
         return Transcript(frame) if frame.height else None
     return None

@@ -76,15 +76,18 @@ def verify(
 
 def told_of(found: Verification) -> list[str]:
     """The result in lines."""
-    lines = [f"case {found.case}: {found.state}, {found.entries} entries, head {found.head}", f"key {found.keyid}"]
+    lines = [
+        f"case {visible(found.case)}: {found.state}, {found.entries} entries, head {found.head}",
+        f"key {visible(found.keyid)}",
+    ]
     for check in found.checks:
         said = "FAILS" if check.failures else "holds" if check.looked_at else "nothing to look at"
         lines.append(f"{check.number:>2}. {check.title}: {said} ({check.looked_at} looked at)")
         if check.note:
-            lines.append(f"    {check.note}")
+            lines.append(f"    {visible(check.note, 2000)}")
         for failure in check.failures:
             lines.append(f"    {visible(failure.where)}: {visible(failure.what, 400)}")
-            lines.append(f"      {failure.meaning}")
+            lines.append(f"      {visible(failure.meaning)}")
     return [*lines, *(f"note: {visible(remark, 400)}" for remark in found.remarks)]
 
 
