@@ -25,13 +25,20 @@ def plan_in_force(entries: Sequence[Entry]) -> str:
 
 
 def draw_in_force(entries: Sequence[Entry], plans: Mapping[str, Plan]) -> Drawn | None:
-    """The last draw, unless the plan has since been amended in what it was drawn from. `plans` by digest."""
-    drawn = next((entry.body for entry in reversed(entries) if isinstance(entry.body, Drawn)), None)
-    before = plans.get(drawn.plan) if drawn else None
-    after = plans.get(plan_in_force(entries))
-    if before is None or after is None or set(DRAWN_FROM) & set(changed_fields(before, after)):
-        return None
-    return drawn
+    """The last draw, unless a plan sealed since differs in what it was drawn from. `plans` by digest."""
+    since: list[str] = []
+    for entry in reversed(entries):
+        if isinstance(entry.body, Sealed):
+            since.append(entry.body.plan)
+        if isinstance(entry.body, Drawn):
+            return entry.body if all(_drawn_alike(plans, entry.body.plan, later) for later in since) else None
+    return None
+
+
+def _drawn_alike(plans: Mapping[str, Plan], first: str, second: str) -> bool:
+    """Whether two plans that can both be read have the same values where a draw rests on them."""
+    before, after = plans.get(first), plans.get(second)
+    return bool(before and after) and not any(getattr(before, name) != getattr(after, name) for name in DRAWN_FROM)
 
 
 def suspect_was_observed(entries: Sequence[Entry], suspects: Collection[str]) -> bool:

@@ -55,7 +55,7 @@ CHECKS: tuple[tuple[int, str, str], ...] = (
         "the checkpoint's file by an authority that the first entry names; where authorities were given, one of them made at least one "
         "stamp of each stamped checkpoint. A stamp's time is within 300 seconds of the checkpoint's own, not more than 300 seconds "
         "before the entry that is signed nor after the entry that follows. Stamps of one authority are in the order of "
-        "their checkpoints. There is no stamp that no checkpoint names.",
+        "their checkpoints. There is no stamp that no checkpoint names, and no authority is named twice.",
     ),
     (
         5,
@@ -68,28 +68,32 @@ CHECKS: tuple[tuple[int, str, str], ...] = (
         "Plan before observation",
         "Each plan is of this case. Each amendment replaces the plan that was in force, gives a reason, lists exactly the fields that it "
         "changes, and says truly whether the suspect had been observed by then. Whatever is not marked exploratory was "
-        "observed or examined under the plan in force, after that plan was sealed and after a checkpoint signed the seal.",
+        "observed or examined under the plan in force, after that plan was sealed last and after a checkpoint signed that seal; it was "
+        "observed by an examiner of the plan, and is the reference, a control or a code name of the draw in force.",
     ),
     (
         7,
         "Draw",
-        "There is one draw to a plan, made while it was in force. The seed, computed again from the plan's digest and the announced "
-        "beacon (or the claimant's own choice, where the plan announced it), is the recorded one; the beacon is later than the plan's "
-        "time-stamp and not later than the draw. The foils, drawn again from the plan's pool, are the recorded ones. The revealed secret "
-        "has the digest that was committed to and gives the code names. Planned examinations ran under the seed of the draw.",
+        "There is one draw to a plan, made while it was in force and no draw before it was. The seed, computed again from the plan's "
+        "digest and the announced beacon (or the claimant's own choice, where the plan announced it), is the recorded one; the beacon "
+        "is later than the time-stamps of the plan's last seal and not later than the draw. The foils, drawn again from the plan's "
+        "pool, are the recorded ones. The revealed secret has the digest that was committed to and gives the code names, which no "
+        "exhibit bears. Planned examinations ran under the seed of the draw.",
     ),
     (
         8,
         "Custody",
         "Every exhibit was admitted once, before it was used, and its manifest describes it; what lies in the case has plain names "
         "that lead nowhere else. What was hashed of an exhibit when it was "
-        "examined is what was admitted. Planned looks at the suspect and the foils go by code name. Code names are revealed once, after "
+        "examined is what was admitted, and the lineages of reference and controls are those that were declared. Planned looks at the "
+        "suspect and the foils, and at their parts, go by code name. Code names are revealed once, after "
         "a planned examination of everybody in the line-up and after a checkpoint signed the last of them; nothing planned follows.",
     ),
     (
         9,
         "Observations",
-        "Every recorded observation is what its entry says. Each examination rests on observations that were entered before it; those of "
+        "Every recorded observation is what its entry says. Nobody is asked twice, or observed twice as planned by one "
+        "examiner. Each examination rests on observations that were entered before it; those of "
         "the line-up were planned where the examination is. Recorded relations speak of observed exhibits only.",
     ),
     (
@@ -102,8 +106,9 @@ CHECKS: tuple[tuple[int, str, str], ...] = (
         11,
         "Completeness",
         "Each planned record holds an outcome with a reason of every examiner that the plan names and of no other, in the versions and "
-        "with the calibrations and controls of the plan. Every observation that could not be made gives its reason. In a "
-        "closed case everybody in the line-up was examined under the plan in force, and the code names are revealed.",
+        "with the calibrations and controls of the plan and no others. Nobody is examined twice as planned under one plan. Every "
+        "observation that could not be made gives its reason. In a closed case everybody in the line-up was examined under the plan in "
+        "force, and the code names are revealed.",
     ),
     (
         12,
