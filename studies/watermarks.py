@@ -21,7 +21,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +227,15 @@ def key_for(scheme: str, bias: float, vocabulary: int, rng: np.random.Generator)
     return settings[scheme].another(draws(rng))
 
 
-def power(folder: Path, prompts: Ids, *, keys: int, tokens: int, temperatures: tuple[float, ...]) -> dict[str, Any]:
+def power(
+    folder: Path,
+    prompts: Ids,
+    *,
+    keys: int,
+    tokens: int,
+    temperatures: tuple[float, ...],
+    marks: Sequence[str] = tuple(STRENGTHS),
+) -> dict[str, Any]:
     """Tokens until log10 p < -6 and < -12, the median over keys; None where all the text was not enough."""
     from filiation.measures.watermarks.generation import marked_answers
     from studies.zoo.architectures import load
@@ -239,7 +247,8 @@ def power(folder: Path, prompts: Ids, *, keys: int, tokens: int, temperatures: t
         found[f"temperature {temperature:g}"] = {
             "entropy of sampling, nats": _entropy(model, prompts, plain, temperature)
         }
-        for name, (scheme, bias) in STRENGTHS.items():
+        for name in marks:
+            scheme, bias = STRENGTHS[name]
             rng, needed = np.random.default_rng(5), []
             for number in range(keys):
                 key = key_for(scheme, bias, model.config.vocab_size, rng)
@@ -349,7 +358,7 @@ def main(arguments: list[str] | None = None) -> None:
         if part == "law":
             results["unmarked texts"] = law(tokens, 10_000 if full else 400, 20261121)
         elif part == "shipped":
-            results["transformers as shipped"] = as_shipped(tokens, 2000 if full else 100, 7)
+            results["transformers as shipped"] = as_shipped(tokens, 500 if full else 100, 7)
         elif part == "coins":
             results["SynthID by fair coins"] = fair_coins(tokens)
         else:
@@ -371,7 +380,14 @@ def powers(full: bool) -> dict[str, Any]:
 
         said = "The history of the small town by the river begins with a bridge that nobody wanted to build, and"
         start = np.array(Tokenizer.from_file(str(folder / "tokenizer.json")).encode(said).ids, dtype=np.int64)
-        found["SmolLM2-135M"] = power(folder, np.stack([start] * 4), keys=1, tokens=120, temperatures=(1.0,))
+        found["SmolLM2-135M"] = power(
+            folder,
+            np.stack([start] * 4),
+            keys=1,
+            tokens=100,
+            temperatures=(1.0,),
+            marks=("lefthash, bias 2", "SynthID", "Gumbel"),
+        )
         found["SmolLM2-135M, text made into tokens again"] = retokenised(folder, np.stack([start] * 4), tokens=120)
     return found
 

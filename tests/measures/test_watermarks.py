@@ -176,6 +176,18 @@ def test_scores_are_those_of_vllm(name: str) -> None:
     assert log10_gumbel_tail(found.score, found.windows) == pytest.approx(math.log10(p), abs=1e-4)
 
 
+def test_numbers_of_24_bits_exceed_the_exponential_law_by_no_more_than_is_taken_off() -> None:
+    """P(X >= x) / exp(-x) at most 1 + 2^-24, at both ends and in the middle of all 2^24 values."""
+    for start in (0, 2**22 - 50_000, 2**23 - 50_000, 2**24 - 100_000):
+        place = np.arange(start, start + 100_000, dtype=np.float64)
+        drawn = ((place + 1) / (2**24 + 1)).astype(np.float32).astype(np.float64)
+        assert (
+            np.diff(drawn) > 0
+        ).all()  # no two alike: the chance of this one or more is the share of places from here
+        ratio = (2**24 - place) / 2**24 / (1 - drawn)
+        assert ratio.max() <= (1 + 2.0**-24) * (1 + 1e-12)
+
+
 # --------------------------------------------------------------------------------- what follows from how keys read
 
 
@@ -378,11 +390,17 @@ def test_a_normal_tail_is_too_small_as_shipped() -> None:
     assert 80 < exact / printed < 120
 
 
-def test_a_p_of_zero_is_no_longer_printed_at_eight_deviations() -> None:
-    """It was 1 - 0.5 (1 + erf) in earlier versions, which is exactly 0 from z = 8.3 on; now it is 0.5 erfc."""
+def test_the_formula_of_earlier_versions_is_gone() -> None:
+    """1 - (1 + 1 - exp(-2 z^2 / pi)) / 2: ninety times below the normal tail at z = 7 and exactly 0 from z = 8 on."""
     detector = their_detector(1000, GreenListKey(vocabulary=1000, hashing_key=BIG), ignore_repeated=False)
-    assert 0.0 < float(detector._compute_pval(np.array([8.3]))[0]) < 1e-15
-    assert 1 - 0.5 * (1 + math.erf(8.3 / math.sqrt(2))) == 0.0
+
+    def earlier(z: float) -> float:
+        return 1 - (0.5 * (1 + (1 - math.exp(-2 * z**2 / math.pi))))
+
+    normal = {z: float(detector._compute_pval(np.array([z]))[0]) for z in (7.0, 8.0)}
+    assert normal[7.0] == pytest.approx(1.2798e-12, rel=1e-3)
+    assert 85 < normal[7.0] / (0.5 * math.exp(-2 * 49 / math.pi)) < 95
+    assert earlier(8.0) == 0.0 < normal[8.0]
 
 
 def test_repeated_ngrams_are_left_out_on_request_only() -> None:

@@ -64,12 +64,15 @@ def _loaded(folder: Path) -> tuple[Any, Any]:
         raise SourceNotFound("no model folder", exhibit=str(folder), advice="give a folder with config.json")
     try:
         from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
     except ImportError as error:
         raise MissingExtra(
             "text is generated with torch and transformers, which are not installed",
             advice='pip install "filiation[models]"',
         ) from error
     tokenizer = load_tokenizer(folder)
+    said: Any = logging
+    said.disable_progress_bar()
     # Code that comes with a model is never run, and nothing is fetched.
     model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     return model.float().eval(), tokenizer
