@@ -16,7 +16,7 @@ from filiation.case import drawing
 from filiation.case.beacons import read_beacon
 from filiation.case.records import Announcement
 from filiation.errors import RecordError, UsageError
-from filiation.training_transcript.records import Drawn
+from filiation.training_transcript.records import Basis, Drawn
 
 MARGIN = timedelta(seconds=60)
 """How much later than the stamps a beacon has to be: authorities' clocks are not the beacon's."""
@@ -41,7 +41,7 @@ def from_beacon(
             exhibit="the beacon",
             advice="the verifier may draw with a seed of their own instead",
         )
-    basis = "drand" if announcement.basis == "drand" else "nist"
+    basis: Basis = "drand" if announcement.basis == "drand" else "nist"
     return _drawn(run, head, segments, executed, basis, pulse.randomness, pulse.described)
 
 
@@ -52,7 +52,7 @@ def from_verifier(run: str, head: str, segments: int, executed: int, randomness:
     return _drawn(run, head, segments, executed, "verifier", randomness, "the verifier's own seed")
 
 
-def _drawn(run: str, head: str, segments: int, executed: int, basis: str, randomness: bytes, described: str) -> Drawn:
+def _drawn(run: str, head: str, segments: int, executed: int, basis: Basis, randomness: bytes, described: str) -> Drawn:
     if not 1 <= executed <= segments:
         raise UsageError(
             f"{executed} segments cannot be drawn from {segments}", advice="draw at least one and at most all"
@@ -63,7 +63,7 @@ def _drawn(run: str, head: str, segments: int, executed: int, basis: str, random
     return Drawn(
         run=run,
         head=head,
-        basis=basis,  # type: ignore[arg-type]
+        basis=basis,
         randomness=randomness.hex(),
         seed=seed,
         segments=tuple(sorted(ranked[:executed])),

@@ -136,12 +136,15 @@ class Entry(Record, frozen=True, kw_only=True):
 # ----------------------------------------------------------------------------------------------------------------- drawing
 
 
+Basis = Literal["drand", "nist", "verifier"]
+
+
 class Drawn(Record, frozen=True, kw_only=True):
     """Which segments are run again. `seed`: HMAC-SHA256(key = the transcript's head, message = the randomness)."""
 
     run: str
     head: str
-    basis: Literal["drand", "nist", "verifier"]
+    basis: Basis
     randomness: str
     seed: str
     segments: tuple[int, ...]

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -372,7 +373,7 @@ def _held_to_key(check: Check, folder: TranscriptFolder, given: Given) -> Check:
     if not given.keyid or given.keyid == found:
         return check
     failure = Failure(where="the key", what=f"it is {found}, not {given.keyid}", meaning="somebody else signed")
-    return Check(number=check.number, title=check.title, looked_at=check.looked_at, failures=(*check.failures, failure))
+    return msgspec.structs.replace(check, failures=(*check.failures, failure))
 
 
 def _remarks(folder: TranscriptFolder, given: Given, times: Mapping[int, Mapping[str, datetime]]) -> Iterator[str]:
@@ -383,6 +384,8 @@ def _remarks(folder: TranscriptFolder, given: Given, times: Mapping[int, Mapping
     every = [time for stamps in times.values() for time in stamps.values()]
     if every:
         yield f"first time-stamp {min(every):%Y-%m-%dT%H:%M:%SZ}, last {max(every):%Y-%m-%dT%H:%M:%SZ}: compare with the date in dispute"
+    if len(times) < len(folder.states):
+        yield f"{len(times)} time-stamped checkpoints for {len(folder.states)} states: what was not stamped as it was made may be later"
     tolerance = folder.plan.tolerance
     if tolerance.deviation:
         yield (
