@@ -40,6 +40,8 @@ from studies.zoo.training import CLIP, WARM_UP_SHARE, WEIGHT_DECAY, advance, dra
 NAME = "studies.zoo.recorded_training"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 ORDERS = ("windows", "documents")
+FIXED = {"weight_decay": WEIGHT_DECAY, "clip": CLIP, "warm_up_share": WARM_UP_SHARE}
+"""Settings that the zoo's training step has built in; a plan that says otherwise is not followed."""
 
 
 def plan_for(
@@ -63,13 +65,7 @@ def plan_for(
             "vocabulary": size.vocabulary,
             "context": size.context,
         },
-        settings={
-            "batch": size.batch,
-            "learning_rate": size.learning_rate,
-            "weight_decay": WEIGHT_DECAY,
-            "clip": CLIP,
-            "warm_up_share": WARM_UP_SHARE,
-        },
+        settings={"batch": size.batch, "learning_rate": size.learning_rate, **FIXED},
         software={
             "torch": str(torch.__version__),
             "transformers": transformers.__version__,
@@ -97,6 +93,8 @@ class ZooTrainer:
     def __init__(self, plan: Plan, data: Mapping[str, bytes], *, threads: int = 1) -> None:
         if plan.trainer != NAME or plan.data.order not in ORDERS:
             raise ValueError(f"this trainer follows no plan of {plan.trainer} in the order {plan.data.order!r}")
+        if {name: plan.settings.get(name) for name in FIXED} != FIXED:
+            raise ValueError(f"this trainer has {FIXED} built in, and the plan says otherwise")
         torch.set_num_threads(threads)
         self.plan = plan
         self._data = dict(data)

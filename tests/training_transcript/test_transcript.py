@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from filiation.errors import FiliationError, RecordError, UsageError
-from filiation.training_transcript import chain
+from filiation.training_transcript import chain, verification
 from filiation.training_transcript.execution import Executed
 from filiation.training_transcript.folder import LEDGER, TranscriptFolder
-from filiation.training_transcript.records import Drawn, Noted, StateRecorded
+from filiation.training_transcript.records import Drawn, Entry, Noted, Plan, StateRecorded
 from filiation.training_transcript.states import State, load, save
 from filiation.training_transcript.verification import Given, Result, time_of_close, verify
 from tests.training_transcript.world import (
@@ -25,6 +25,8 @@ from tests.training_transcript.world import (
     plan,
     trained,
 )
+
+BEACONS = Path(__file__).parents[1] / "case" / "beacons"
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +193,7 @@ def test_segments_that_somebody_chose(honest: TranscriptFolder, owner: Owner) ->
 def test_a_beacon_that_spoke_before_the_close_draws_nothing(honest: TranscriptFolder) -> None:
     from filiation.training_transcript.drawing import from_beacon
 
-    beacon = Path("tests/case/beacons/testnet-unchained-223344.json").read_bytes()
+    beacon = (BEACONS / "testnet-unchained-223344.json").read_bytes()
     closed = honest.closed
     assert closed is not None
     assert closed.announcement is not None
@@ -204,7 +206,7 @@ def test_a_beacon_after_the_close_draws_as_its_randomness_says(honest: Transcrip
 
     from filiation.training_transcript.drawing import from_beacon, from_verifier
 
-    beacon = Path("tests/case/beacons/testnet-unchained-223344.json").read_bytes()
+    beacon = (BEACONS / "testnet-unchained-223344.json").read_bytes()
     assert honest.closed is not None
     assert honest.closed.announcement is not None
     before = datetime(2020, 1, 1, tzinfo=UTC)
@@ -267,6 +269,18 @@ def test_an_earlier_time_cannot_be_had_by_leaving_the_stamp_away(
     assert failed(verify(folder, Given(keyid=owner.signer.key.keyid))) == {3, 4}
 
 
+def test_a_checkpoint_in_the_middle_cannot_be_taken_away(owner: Owner, tmp_path: Path) -> None:
+    clock = Clock()
+    folder = owner.opens(tmp_path / "run", plan(), clock)
+    for text in ("first", "second", "third"):
+        folder.append(Noted(text=text), now=clock())
+        folder.checkpoint(owner.signer, now=clock())
+    for name in ("000003.json", "000003.receipt.json"):
+        (folder.path / "checkpoints" / name).unlink()
+    checks = verify(folder, Given()).verification.checks
+    assert [failure.where for failure in checks[2].failures] == ["checkpoint 4"]
+
+
 def test_an_authority_of_the_owners_own_does_not_count_where_the_verifier_trusts_another(
     honest: TranscriptFolder, tmp_path: Path
 ) -> None:
@@ -279,7 +293,8 @@ def test_a_rewritten_history_has_another_root_and_another_signature(
 ) -> None:
     """Somebody without the key writes all entries anew with one other loss."""
     folder = copied(honest, tmp_path / "copy")
-    clock, entries = Clock(folder.entries[0].body and Clock().now), []
+    clock = Clock()
+    entries: list[Entry] = []
     for entry in folder.entries:
         body = entry.body
         if isinstance(body, StateRecorded) and body.step == 8:
@@ -363,3 +378,19 @@ def test_the_same_state_gives_the_same_file(tmp_path: Path) -> None:
 def test_drawn_is_a_record_that_a_verifier_can_keep(honest: TranscriptFolder) -> None:
     found = drawn(honest, 3)
     assert msgspec.json.decode(msgspec.json.encode(found), type=Drawn) == found
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "independence.md"
+
+
+def test_the_plan_on_the_page_is_one() -> None:
+    written = PAGE.read_text(encoding="utf-8").split("```json\n")[1].split("```")[0]
+    found = msgspec.json.decode(written, type=Plan)
+    assert found.recorded_steps[:3] == (0, 500, 1000)
+
+
+def test_the_page_lists_the_checks_that_are_made() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    made = (verification.__doc__ or "").split("\n\n")[1]
+    assert made in page
+    assert list(verification.TITLES) == list(range(1, 10))

@@ -196,6 +196,7 @@ class TranscriptFolder:
             return predicate
 
     def _predicate(self, time: str, stamps: tuple[str, ...], unstamped: str) -> CheckpointPredicate:
+        before = [one for one in checkpoints(self.path) if one.sequence < len(self.entries)]
         return CheckpointPredicate(
             case=self.header.run,
             sequence=len(self.entries),
@@ -203,6 +204,7 @@ class TranscriptFolder:
             stamps=stamps,
             unstamped=unstamped,
             closed=self.closed is not None,
+            previous=hashlib.sha256(before[-1].data).hexdigest() if before else "",
         )
 
     def _write_checkpoint(

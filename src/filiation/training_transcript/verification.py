@@ -182,17 +182,19 @@ def _record(folder: TranscriptFolder) -> Check:
 
 def _signatures(folder: TranscriptFolder, signed: Sequence[Signed]) -> Check:
     making = _Making(3, looked_at=len(signed))
+    before = ""
     for one in signed:
         try:
-            _check_signed(folder, one)
+            _check_signed(folder, one, before)
         except FiliationError as error:
             making.fail(f"checkpoint {one.sequence}", error.message, "the transcript was altered after it was signed")
+        before = hashlib.sha256(one.data).hexdigest()
     if not signed or signed[-1].sequence != len(folder.entries):
         making.fail("checkpoints", "no checkpoint signs the last entry", "the owner does not answer for it")
     return making.made
 
 
-def _check_signed(folder: TranscriptFolder, one: Signed) -> None:
+def _check_signed(folder: TranscriptFolder, one: Signed, before: str) -> None:
     key = folder.opened.key
     predicate, head = signing.read_checkpoint(signing.opened(one.data, key))
     if one.sequence > len(folder.entries) or head != digest(folder.entries[one.sequence - 1]):
@@ -202,6 +204,8 @@ def _check_signed(folder: TranscriptFolder, one: Signed) -> None:
     told = (receipt.case, receipt.sequence, receipt.checkpoint, receipt.stamps)
     if told != (folder.header.run, one.sequence, hashlib.sha256(one.data).hexdigest(), stamps):
         raise RecordError("its receipt binds other stamps")
+    if predicate.previous != before:
+        raise RecordError("a checkpoint that stood before it is missing, or is another")
     if not _is_of(predicate, folder, one):
         raise RecordError("it speaks of another run or another entry than its name says")
 
