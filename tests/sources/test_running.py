@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 torch = pytest.importorskip("torch", reason="models are run with torch: pip install 'filiation[models]'")
 pytest.importorskip("transformers", reason="models are run with transformers: pip install 'filiation[models]'")
@@ -16,7 +17,7 @@ pytest.importorskip("transformers", reason="models are run with transformers: pi
 from filiation.errors import FiliationError, MalformedSource, UnsafeSource, UsageError  # noqa: E402
 from filiation.sources.running import RunningModel, load_model  # noqa: E402
 from studies.zoo import Zoo  # noqa: E402
-from studies.zoo.folders import read_folder, write_folder  # noqa: E402
+from studies.zoo.folders import read_folder  # noqa: E402
 
 TEXTS = ("def load(self, value):\n    return", "class A", "import os\n")
 
@@ -110,9 +111,9 @@ def _code_of_its_own(folder: Path) -> None:
 
 
 def _without_a_tensor(folder: Path) -> None:
-    weights, config = read_folder(folder)
+    weights, _ = read_folder(folder)
     weights.pop("model.layers.1.mlp.up_proj.weight")
-    write_folder(folder, weights, config, like=folder)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def _without_weights(folder: Path) -> None:
