@@ -169,7 +169,8 @@ def test_a_relative_is_found_and_a_control_helps_by_construction() -> None:
     assert helped.log10_p < -8.0 < alone.log10_p
     assert helped.tau_low > 0.0
     assert helped.documents == count
-    assert helped.strata == module.STRATA
+    assert len(helped.sizes) == module.STRATA
+    assert log10_concordance_tail(helped.concordant, helped.sizes) == helped.log10_p
 
 
 def test_forgetting_what_came_last_is_not_counted_for_the_claim() -> None:

@@ -60,12 +60,12 @@ Int64 = NDArray[np.int64]
 class OrderTest:
     """What the order of a training run shows of a suspect.
 
-    `concordant` of `pairs` are in the order's direction; `tied` of the others were ties. `tau` = 2 concordant / pairs - 1, with the
+    `sizes` are those of the strata: with `concordant` they decide p. `concordant` of `pairs` are in the order's direction; `tied` of the others were ties. `tau` = 2 concordant / pairs - 1, with the
     interval of Kendall's largest variance, 2 (1 - tau^2) / documents. `exact` is False where `log10_p` is the bound and not the tail.
     """
 
     documents: int
-    strata: int
+    sizes: tuple[int, ...]
     pairs: int
     concordant: int
     tied: int
@@ -98,7 +98,7 @@ def training_order(
     reach = 1.96 * math.sqrt(2.0 * (1.0 - tau * tau) / sum(sizes)) if pairs else 1.0
     return OrderTest(
         documents=sum(sizes),
-        strata=len(sizes),
+        sizes=tuple(sizes),
         pairs=pairs,
         concordant=concordant,
         tied=tied,
