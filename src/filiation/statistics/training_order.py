@@ -60,8 +60,9 @@ Int64 = NDArray[np.int64]
 class OrderTest:
     """What the order of a training run shows of a suspect.
 
-    `sizes` are those of the strata: with `concordant` they decide p. `concordant` of `pairs` are in the order's direction; `tied` of the others were ties. `tau` = 2 concordant / pairs - 1, with the
-    interval of Kendall's largest variance, 2 (1 - tau^2) / documents. `exact` is False where `log10_p` is the bound and not the tail.
+    `sizes` are those of the strata: with `concordant` they decide p. `concordant` of `pairs` are in the order's direction; `tied`
+    of the others were ties. `tau` = 2 concordant / pairs - 1, with the interval of Kendall's largest variance,
+    2 (1 - tau^2) / documents. `exact` is False where `log10_p` is the bound and not the tail.
     """
 
     documents: int
