@@ -31,6 +31,16 @@ BATCH_TOKENS = 2048
 """Tokens run together, padding included: a full vocabulary of 50,000 in float32 takes 0.4 GB at this."""
 
 
+MLP_PARTS = {
+    "gate": ("gate_proj",),
+    "up": ("up_proj", "c_fc", "dense_h_to_4h"),
+    "product": ("down_proj", "c_proj", "dense_4h_to_h"),
+}
+"""What transformers calls the matrices of a dense MLP; 'product' is what the last of them is given."""
+
+NO_SUCH_MLP = "dense MLPs of Llama-like, GPT-2-like and GPT-NeoX-like models can be listened to"
+
+
 @dataclass(frozen=True)
 class NextTokens:
     """Log-probabilities (natural) of tokens that may come next. Both arrays: answers x tokens.
@@ -119,6 +129,51 @@ class RunningModel:
             states = [output.hidden_states[layer].float().numpy() for layer in layers]
             found.extend(np.stack([state[row, :length] for state in states]) for row, length in enumerate(lengths))
         return found
+
+    def token_ends(self, text: str) -> Tokens:
+        """For each token of a text, special ones left out, where its last character ends; one number per token."""
+        if self._tokenizer is None or not self._tokenizer.is_fast:
+            raise UsageError(
+                "its tokenizer does not tell where tokens end in a text",
+                exhibit=self.name,
+                advice="give a model with a tokenizer.json",
+            )
+        told = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return np.asarray([end for _, end in told["offset_mapping"]], dtype=np.int64)
+
+    def mlp_activations(
+        self, texts: Sequence[Text], layers: Sequence[int], parts: Sequence[str]
+    ) -> list[dict[str, list[NDArray[np.float32]]]]:
+        """Per text and part, what the neurons of each layer's MLP hold: tokens x units. Layers count from 0.
+
+        Parts: 'gate' and 'up' are what these matrices give (an ungated MLP has 'up' alone), 'product' is what goes into the
+        matrix that writes. Raises UsageError where an MLP is of no design that is known here.
+        """
+        blocks = self._blocks()
+        caught: dict[tuple[str, int], Any] = {}
+        hooks = [hook for layer in layers for hook in _hooks(blocks[layer], layer, parts, caught, self.name)]
+        found: list[dict[str, list[NDArray[np.float32]]]] = []
+        try:
+            for lengths, _ in self._batches(self._as_tokens(texts)):
+                states = {key: value.float().numpy() for key, value in caught.items()}
+                found.extend(
+                    {part: [states[part, layer][row, :length].copy() for layer in layers] for part in parts}
+                    for row, length in enumerate(lengths)
+                )
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return found
+
+    def _blocks(self) -> Any:
+        """The decoder's layers, in order."""
+        modules = (
+            module for name, module in self._network.named_modules() if name.rsplit(".", 1)[-1] in ("layers", "h")
+        )
+        blocks = next((module for module in modules if len(module) == self.layers), None)
+        if blocks is None:
+            raise UsageError("its layers are not where they are known to be", exhibit=self.name, advice=NO_SUCH_MLP)
+        return blocks
 
     def generate(
         self, prompts: Sequence[Text], *, tokens: int, temperature: float = 0.0, seed: int = 0
@@ -236,6 +291,26 @@ def load_model(location: str | Path, *, dtype: str = "float32", name: str = "") 
                 folder, local_files_only=True, trust_remote_code=False, **file
             )
     return RunningModel(network.eval(), tokenizer, name=source.name, location=source.location)
+
+
+def _hooks(block: Any, layer: int, parts: Sequence[str], caught: dict[tuple[str, int], Any], exhibit: str) -> list[Any]:
+    """Listen to the MLP of one layer; each run leaves what it heard in `caught`."""
+    mlp = getattr(block, "mlp", None)
+    hooks = []
+    for part in parts:
+        matrix = next((getattr(mlp, name) for name in MLP_PARTS[part] if hasattr(mlp, name)), None)
+        if matrix is None:
+            raise UsageError(f"the MLP of layer {layer} has no {part}", exhibit=exhibit, advice=NO_SUCH_MLP)
+
+        def given(_module: Any, inputs: Any, key: tuple[str, int] = (part, layer)) -> None:
+            caught[key] = inputs[0].detach()
+
+        def gives(_module: Any, _inputs: Any, output: Any, key: tuple[str, int] = (part, layer)) -> None:
+            caught[key] = output.detach()
+
+        listen = matrix.register_forward_pre_hook(given) if part == "product" else matrix.register_forward_hook(gives)
+        hooks.append(listen)
+    return hooks
 
 
 def _folder_and_file(path: Path) -> tuple[Path, dict[str, str]]:
