@@ -16,6 +16,7 @@ from filiation.cli.training import app
 from filiation.evidence import canonical
 from filiation.training_transcript.folder import TranscriptFolder
 from filiation.training_transcript.states import save
+from studies.time_stamping import LocalAuthority
 from tests.training_transcript.world import TEXT, SmallTrainer, plan
 
 TRAINER = "tests.training_transcript.world:trainer"
@@ -88,6 +89,43 @@ def test_a_transcript_from_open_to_verify(closed: Path, place: Path) -> None:
     result = json.loads((place / "result.json").read_text())
     assert [one["identical"] for one in result["found"]["results"]] == [True, True]
     assert [check["number"] for check in result["verification"]["checks"] if check.get("failures")] == [4]
+
+
+def test_a_stamped_transcript_passes_what_can_be_checked_without_a_trainer(place: Path) -> None:
+    """Stamps come over HTTP from a real authority (`openssl ts`); the verifier has its certificate from elsewhere."""
+    authority = LocalAuthority.made(place / "authority")
+    (place / "root.pem").write_bytes(authority.certificate)
+    key, transcript = ("--signing-key", place / "key.pem"), place / "stamped"
+    with authority.serving() as address:
+        named = ("--authority", f"local={address}", "--authority-certificate", f"local={place / 'root.pem'}")
+        assert run("open", transcript, "--plan", place / "plan.json", "--title", "stamped", *key, *named)[0] == 0
+        by = SmallTrainer(plan(steps=12), {"text": TEXT})
+        state = by.initial()
+        for first, last in [(0, 0), *pairwise(by.plan.recorded_steps)]:
+            executed = by.run(state, first, last - first)
+            state = executed.state if last else state
+            save(state, place / "state.safetensors")
+            batches = ("--batches", executed.batches) if last else ()
+            done = run("commit", transcript, "--step", last, "--state", place / "state.safetensors", *batches, *key)
+            assert done[0] == 0
+        code, said = run("close", transcript, *key)
+    assert code == 0
+    assert "time-stamped by local" in said
+    save({"table": state["weights/table"]}, place / "released.safetensors")
+    code, said = run(
+        *(
+            "verify",
+            transcript,
+            "--model",
+            place / "released.safetensors",
+            "--authority-certificate",
+            place / "root.pem",
+        ),
+    )
+    assert code == 0
+    assert "4. the time-stamps hold: holds (6 looked at)" in said
+    assert "5. the last state is the model in dispute: holds (1 looked at)" in said
+    assert "6. state 0 is drawn again from the seed: nothing to look at" in said
 
 
 def test_a_draw_that_was_changed_by_hand_fails(closed: Path, place: Path) -> None:
