@@ -287,7 +287,9 @@ def test_the_sentences_of_a_comparison_say_what_reports_may_say() -> None:
     assert "parameters: weights.neurons: 2000 in the case, 1000 in the challenge" in told
     assert "p 1: does not count as detected" in told
     assert "another outcome 1" in told
-    assert "in the case only" in told
+    assert "a foil, foil, stands in the case only: " in told
+    assert "another foil, foil, stands in the challenge only: " in told
+    assert len([line for line in lines if line.startswith("another foil")]) == 1
     assert wording.comparison_summary(answered()) == wording.ALL_THE_SAME
 
 

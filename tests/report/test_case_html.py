@@ -10,12 +10,13 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from filiation.case.records import Declarations, Noted
+from filiation.case.records import Declarations, Noted, Observed, Sealed
 from filiation.case.view import AnswersSideBySide
 from filiation.errors import UsageError
-from filiation.evidence import Finding, digest
-from filiation.report import wording
-from filiation.report.case_html import marked, render
+from filiation.evidence import Finding, Null, digest
+from filiation.report import case_pictures, wording
+from filiation.report.case_contents import FoilCount, Strip, StripRow, digests_named
+from filiation.report.case_html import marked, paragraphs, render
 from filiation.report.html import typographic
 from tests.report import case_sample, sample
 from tests.report.test_html import Page
@@ -132,11 +133,130 @@ def test_every_figure_of_every_finding_is_told_with_its_digests(found, text):
     view = case_sample.view(found)
     for model in (model for model in view.examined if not model.exploratory):
         for finding in (outcome for outcome in model.examination.outcomes if isinstance(outcome, Finding)):
-            assert plain(wording.sentence(finding)) in text
+            assert plain(wording.sentence(finding)) in text or model.role == "foil"
+            assert f"{finding.count:,} of {finding.opportunities:,}" in text
             assert digest(finding) in text
             assert finding.calibration_digest in text
             assert f"{finding.log10_p}, {finding.log10_e}" in text
+            assert all(observation in text for observation in finding.observations)
         assert model.examination.digest in text
+
+
+def test_the_result_of_every_statement_stands_first(found, whole):
+    """Before who made the case and when: counts with their denominator, foils, ratio with interval and cap, word."""
+    examination = found[case_sample.SUSPECT]
+    outcomes = {outcome.id: outcome for outcome in examination.outcomes}
+    first = plain_text(whole[: whole.index("Made for")])
+    for conclusion in (conclusion for conclusion in examination.conclusions if conclusion.merged_ids):
+        finding = outcomes[conclusion.merged_ids[-1]]
+        row = f"{finding.test} {wording.seen(finding)} "
+        told = f"of 3 {wording.ratio_in_short(conclusion)} {conclusion.word}"
+        assert plain(row).replace("\u00a0", " ") in first.replace("\u00a0", " ")
+        assert plain(told) in first
+    assert (
+        "Foil same-order shares the innocent explanation that the plan names: it counts as found on 1 of 5 tests"
+        in first
+    )
+    assert wording.NO_STATEMENT in first
+    assert wording.NOT_THE_POSTERIOR in first
+
+
+def plain_text(page: str) -> str:
+    return re.sub(r"\s+", " ", Page(page).text)
+
+
+def test_it_is_told_where_nobody_of_the_line_up_shares_the_innocent_explanation(found):
+    view = case_sample.view(found)
+    name, plan = next(reversed(view.plans.items()))
+    line_up = msgspec.structs.replace(plan.line_up, shares_explanation=("base-other-shape",))
+    plans = {**view.plans, name: msgspec.structs.replace(plan, line_up=line_up)}
+    told = plain_text(render(replace(view, plans=plans), draft=False))
+    assert wording.NOBODY_SHARES in told
+    assert "base-other-shape of the pool shares it, too, and was not examined." in told
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_link_leads_somewhere_on_the_page(pages, kind):
+    page = Page(pages[kind])
+    ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    assert len(links) > 10
+    assert {link.removeprefix("#") for link in links} <= ids
+    sections = {attributes["id"] for tag, attributes in page.elements if tag == "section" and "id" in attributes}
+    assert sections - {"result"} <= {link.removeprefix("#") for link in links}
+
+
+def test_errors_of_the_tests_of_one_proposition_stand_side_by_side_with_their_limits(whole, text):
+    tables = re.findall(r'<table class="parts errors">.*?</table>', whole, re.DOTALL)
+    assert len(tables) == 2  # design, and weights
+    assert max(tables, key=len).count('<span class="test">weights.') == 4
+    start = text.index(wording.ERRORS_TOLD)
+    assert re.search(r" fine-tune(\d+ of \d+ limit 0\.\d\d){4} ", text[start:])
+
+
+def test_why_a_planned_test_has_no_finding_is_told_once_for_all_models(pages):
+    text = plain_text(pages["answers"])
+    plan = text[text.index("Every test that the plan names") : text.index("Plans and amendments")]
+    assert plan.count("inconclusive, note 1") >= 2
+    reasons = re.findall(r"Note \d+: (.*?)(?= Note|$)", plan)
+    assert len(reasons) == len(set(reasons)) >= 1
+
+
+def test_a_digest_that_an_earlier_entry_named_is_pointed_at(found):
+    view = case_sample.view(found)
+    seal = next(entry for entry in view.entries if isinstance(entry.body, Sealed))
+    told = digests_named(view.entries)
+    named = [value for digests in told for _, value, before in digests if not before]
+    assert len(named) == len(set(named))
+    everything = {
+        value for entry in view.entries for value in msgspec.to_builtins(entry.body).values() if _is_digest(value)
+    }
+    assert set(named) == everything
+    plans = [(n, value) for n, digests in enumerate(told, 1) for field, value, _ in digests if field == "plan"]
+    assert (seal.sequence, seal.body.plan) in plans
+    first = next(entry for entry in view.entries if isinstance(entry.body, Observed))
+    assert all(field != "plan" for field, _, _ in told[first.sequence - 1])
+
+
+def _is_digest(value) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{64}", value))
+
+
+def test_no_mark_of_a_strip_touches_its_text(pages):
+    """Letters of 12 units reach 3 below their line: rings and dots of the row above and of their own stay clear of them."""
+    strips = [drawing for kind in ("whole", "answers") for drawing in re.findall(r"<svg.*?</svg>", pages[kind], re.DOTALL)
+              if "Line-up strip" in drawing]  # fmt: skip
+    assert len(strips) >= 5
+    for drawing in strips:
+        lines = [float(y) for y in re.findall(r'<text x="14" y="([\d.]+)" class="label', drawing)]
+        dots = [(float(y), float(r)) for y, r in re.findall(r'<circle cx="[\d.]+" cy="([\d.]+)" r="([\d.]+)"', drawing)]
+        assert lines
+        assert dots
+        assert not [(y, dot) for y in lines for dot in dots if dot[0] - dot[1] < y + 2.5 and dot[0] + dot[1] > y - 9.5]
+
+
+def test_many_controls_share_a_row_of_the_strip():
+    rows = (
+        StripRow("a", "suspect", "", 5, 10),
+        *(StripRow(f"control {n}", "control", "", n % 4, 10) for n in range(30)),
+    )
+    few = replace(STRIP, rows=rows[: 1 + case_pictures.MOST_CONTROLS])
+    drawn = case_pictures.strip(replace(STRIP, rows=rows), "s")
+    assert case_pictures.strip(few, "s").count('class="rail"') == 1 + case_pictures.MOST_CONTROLS
+    assert drawn.count('class="rail"') == 2
+    assert ">30 controls<" in drawn
+    assert drawn.count('class="left-out"') == 30
+
+
+STRIP = Strip(
+    test="t", null=Null.MODEL, chance=0.1, threshold_log10_p=-3.0, resolution_log10_p=-9.0, rows=(),
+    count=FoilCount(0, 0, 0, 0, 1.0, 0, ()), of_class=False, of_service=False, ranking=None,
+)  # fmt: skip
+
+
+def test_paragraphs_are_parted_by_empty_lines_and_not_by_ends_of_lines():
+    assert paragraphs("one\ntwo\n\n \nthree\r\n\r\nfour\n") == ("one\ntwo", "three", "four")
+    assert paragraphs(" \n ") == ()
 
 
 def test_the_front_page_has_both_propositions_the_ratio_its_interval_its_cap_and_the_scale(found, whole, text):
@@ -190,7 +310,8 @@ def test_a_long_line_up_is_told_one_below_the_other(found):
     more = tuple(replace(foil, subject=f"K{n}", exhibit=f"another {n}") for n in range(8))
     page = render(replace(view, examined=(*view.examined, *more)), draft=False)
     assert '<table class="parts matrix">' not in page
-    assert page.count('scope="rowgroup"') == 6
+    plan = page[page.index('<section id="plan">') : page.index('<section id="custody">')]
+    assert plan.count('scope="rowgroup"') == 6
     assert Page(page).unbalanced == []
     assert "11 foils count as found" in re.sub(r"\s+", " ", page)
 
@@ -211,7 +332,7 @@ def test_custody_is_told_with_its_limits(found, text):
     view = case_sample.view(found)
     for sentence in (wording.UNRECORDED_LOOKS, wording.CUT_BACK, wording.CLOCKS):
         assert sentence in text
-    assert "stamped by Local Authority at 2026-01-05T11:00:02Z" in text
+    assert "Local Authority at 2026-01-05T11:00:02Z" in text
     assert "no time-stamp: the authority could not be reached" in text
     for sheet in view.manifests.values():
         assert all(file.sha256 in text for file in sheet.files)

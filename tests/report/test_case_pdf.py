@@ -133,6 +133,41 @@ def test_rows_of_tables_fit_their_columns():
             assert sum(cell["span"] for cell in row) == len(table["widths"])
 
 
+def test_links_lead_to_places_on_paper_and_dead_ones_are_text():
+    links = [node for node in nodes(page_tree(page()).kids) if "to" in node]
+    places = {node.get("id") for node in nodes(page_tree(page()).kids)}
+    assert len(links) > 10
+    assert {link["to"] for link in links} <= places
+    assert len(re.findall(rb"/Subtype ?/Link", paper())) >= len(links)
+    dead = '<a href="#nowhere">there</a> <a href="https://example.org">out</a><section id="here"><a href="#here">here</a></section>'
+    assert [node["to"] for node in nodes(page_tree(f"<p>{dead}</p>").kids) if "to" in node] == ["here"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "shares"),
+    [
+        (("name", "12", "a short text"), [0, 0, 0]),
+        (("name", "12", "text " * 60), [0, 0, 102]),
+        (("x" * 20, "text " * 40, "text " * 50), [0, 44, 44]),
+        (("weights.double-matching-pair", "text " * 40, "text " * 50), [0, 40, 40]),
+    ],
+)
+def test_columns_share_a_line(cells, shares):
+    row = "".join(f"<td>{cell.strip()}</td>" for cell in cells)
+    (table,) = [
+        node
+        for node in nodes(page_tree(f"<table><tbody><tr>{row}</tr></tbody></table>").kids)
+        if node["tag"] == "table"
+    ]
+    assert table["widths"] == shares
+
+
+def test_a_paper_of_a_small_case_is_small():
+    """What makes a PDF large is a tag for every cell of long lists, and letters with an outline of their own."""
+    assert len(paper()) < 600_000
+    assert paper().count(b"/StructElem") < 3_000
+
+
 def test_lines_of_answers_are_kept():
     prompt = "first line\nsecond line"
     view = replace(case(), answers=(AnswersSideBySide(prompt=prompt, reference="a\n\nb", suspect="c", shared=()),))

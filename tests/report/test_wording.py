@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filiation.evidence import Conclusion, Finding, Inconclusive, NotExamined, Null, Proposition
+from filiation.evidence import Conclusion, Finding, Inconclusive, NotExamined, Null, Power, Proposition
 from filiation.report import wording
 from filiation.report.html import html, notebook_html
 from tests.report import sample
@@ -293,3 +293,23 @@ def test_a_shared_reason_ends_in_all_the_parts_it_names():
         "without the configuration, tokenizer or weights."
     )
     assert wording.folded_reason("no answers", ()) == "no answers."
+
+
+@pytest.mark.parametrize(
+    ("log10_p", "told"),
+    [(-1.301, "0.05"), (math.log10(0.05), "0.05"), (-2.0, "0.01"), (-12.0, "10^-12"), (-3.0, "10^-3")],
+)
+def test_a_threshold_is_told_as_it_was_fixed(log10_p, told):
+    assert wording.threshold(log10_p) == told
+
+
+def test_the_power_of_a_rank_is_a_place_only_where_models_were_ranked():
+    """A share of compared features is no share of control lineages, though both stand in the same field."""
+    finding = next(
+        outcome
+        for outcome in sample.recorded_answers().outcomes
+        if isinstance(outcome, Finding) and outcome.null is Null.POPULATION
+    )
+    finding = msgspec.structs.replace(finding, power=Power(threshold_log10_p=-1.301, detectable_share=0.625))
+    assert "control lineages" in wording.power_told(finding, True)
+    assert "(p = 0.05) a share of 0.63 of what was compared" in wording.power_told(finding, False)

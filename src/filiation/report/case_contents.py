@@ -1,18 +1,24 @@
 """What the report of a case tells, and in which order: the whole `CaseView` rearranged for its readers, nothing judged anew.
 
-front page      propositions, statement cards, one for each kind of null, side by side and never merged
+result          every statement in one line: what was counted, in how many foils, likelihood ratio, word
+propositions    statement cards, one for each kind of null, next to one another and never merged
 line-up         the suspect among foils, each examined in the suspect's place; foils that count as found are counted
 validation      scores of strangers and relatives, error counts with upper limits (`case_validation`)
 plan            every planned test with what came out, for everybody; amendments; what was run outside the plan
 custody         ledger, checkpoints, time-stamps, exhibits
 declarations    what the expert has to say; while a required field is blank the report is a draft
+appendices      answers side by side, every finding, every file, the ledger in full
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import get_args
+
+import msgspec
 
 from filiation.case.records import (
     REQUIRED,
@@ -34,6 +40,7 @@ from filiation.case.records import (
     Recovered,
     Reported,
     Revealed,
+    Role,
     Sealed,
     Setting,
 )
@@ -51,7 +58,7 @@ from filiation.evidence import (
     digest,
 )
 from filiation.report import wording
-from filiation.report.case_validation import Validated, validated
+from filiation.report.case_validation import ErrorCount, Validated, validated
 from filiation.report.contents import OutcomeSection, PropositionSection, Ranking, contents, kind, ranking_of, tally
 from filiation.statistics.likelihood import upper_limit
 from filiation.statistics.line_up import name_key
@@ -146,11 +153,16 @@ class Strip:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How the foils were found: the plan of the line-up, its draw, and who in the pool was not taken."""
+    """How the foils were found: the plan of the line-up, its draw, and who in the pool was not taken.
+
+    `alike`: what is declared alike of suspect, foils and pool; `columns`: attributes in which they differ, or that some do not declare.
+    """
 
     plan: LineUpPlan
     drawn: Drawn | None
     not_taken: tuple[PlannedExhibit, ...]
+    alike: tuple[tuple[str, Setting], ...]
+    columns: tuple[str, ...]
 
 
 # ------------------------------------------------------------------------------------------------------ statement cards
@@ -188,6 +200,45 @@ class Card:
             (relation, tuple(dict.fromkeys(alternative for of, alternative in pairs if of == relation)))
             for relation in relations
         )
+
+
+# ------------------------------------------------------------------------------------------------------------ validation
+
+
+@dataclass(frozen=True)
+class ErrorTable:
+    """Errors of the tests of one proposition: one row for each kind of relation, one column for each test that has one."""
+
+    tests: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[ErrorCount | None, ...]], ...]
+
+
+# -------------------------------------------------------------------------------------------------------------- findings
+
+
+@dataclass(frozen=True)
+class OtherFinding:
+    """The finding of another model on the same test. `differing`: fields in which it is not as the first one of the test."""
+
+    subject: Subject
+    finding: Finding
+    differing: frozenset[str]
+
+
+@dataclass(frozen=True)
+class FindingsOfTest:
+    """All findings of one test: the first in full (the suspect's where it has one), of the others what is their own."""
+
+    subject: Subject
+    finding: Finding
+    others: tuple[OtherFinding, ...]
+
+
+ALIKE_IN_A_TEST = (
+    "null", "chance", "power", "multiplicity", "examiner", "examiner_version", "seed", "assumptions", "conditional_on",
+    "calibration_digest", "parameters_digest", "resolution_log10_p",
+)  # fmt: skip
+"""Fields that the findings of one test have in common, as a rule; where one has another, it is printed with it."""
 
 
 # ------------------------------------------------------------------------------------------------------ planned and done
@@ -237,6 +288,15 @@ class Exploration:
 
 
 @dataclass(frozen=True)
+class Sheet:
+    """An exhibit as a report lists it. `declared`: its attributes, without those that all exhibits declare alike."""
+
+    manifest: Manifest
+    identity: Identity | None
+    declared: tuple[tuple[str, Setting], ...]
+
+
+@dataclass(frozen=True)
 class Run:
     """Consecutive entries of one action by one person."""
 
@@ -283,7 +343,7 @@ class CaseContents:
     runs: tuple[Run, ...]
     blanks: tuple[str, ...]
     declarations: tuple[tuple[str, str, bool], ...]
-    findings: tuple[tuple[Subject, tuple[Finding, ...]], ...]
+    findings: tuple[FindingsOfTest, ...]
 
     @property
     def examination(self) -> Examination | None:
@@ -315,21 +375,93 @@ class CaseContents:
         return sum(entry.sequence > signed for entry in self.view.entries)
 
     @property
-    def exhibits(self) -> tuple[tuple[Manifest, Identity | None], ...]:
-        """Every manifest, with what was read of it where it was examined."""
+    def exhibits_by_role(self) -> tuple[tuple[str, tuple[Sheet, ...]], ...]:
+        """Every manifest by what it was admitted as, with what was read of it where it was examined."""
         read: dict[str, Identity] = {}
         for subject in self.suspects:
             examination = subject.model.examination
             for identity in (examination.reference, *examination.controls):
                 read.setdefault(identity.name, identity)
             read.setdefault(subject.name, examination.suspect)
-        return tuple((manifest, read.get(name)) for name, manifest in self.view.manifests.items())
+        of_all = set(self.declared_of_all)
+        by: dict[str, list[Sheet]] = {role: [] for role in get_args(Role)}
+        for name, manifest in self.view.manifests.items():
+            own = tuple(sorted(set(manifest.attributes.items()) - of_all))
+            by[manifest.role].append(Sheet(manifest, read.get(name), own))
+        return tuple((role, tuple(sheets)) for role, sheets in by.items() if sheets)
+
+    @property
+    def obtained_by(self) -> tuple[str, ...]:
+        """Whoever obtained exhibits."""
+        return tuple(dict.fromkeys(manifest.obtained_by for manifest in self.view.manifests.values()))
+
+    @property
+    def declared_of_all(self) -> tuple[tuple[str, Setting], ...]:
+        """Attributes that every exhibit which declares any declares alike."""
+        declared = [
+            set(manifest.attributes.items()) for manifest in self.view.manifests.values() if manifest.attributes
+        ]
+        return tuple(sorted(set.intersection(*declared))) if len(declared) > 1 else ()
 
     @property
     def limitations(self) -> tuple[str, ...]:
         """What the suspect's findings name as their limits, each once."""
         outcomes = self.examination.outcomes if self.examination else ()
         return tuple(dict.fromkeys(limit for outcome in outcomes for limit in getattr(outcome, "limitations", ())))
+
+    @property
+    def ranked(self) -> frozenset[str]:
+        """Tests of which somebody has a line-up by score: their power is a place, not a share of what was compared."""
+        return frozenset(
+            outcome.test
+            for subject in self.suspects
+            for outcome in subject.outcomes.values()
+            if isinstance(outcome, Finding) and _ranked(subject, outcome) is not None
+        )
+
+    @property
+    def explaining(self) -> tuple[tuple[Subject, tuple[str, ...], int], ...]:
+        """Foils that share the innocent explanation, with the tests that count as found on them, of how many."""
+        found = []
+        for subject in self.suspects:
+            if subject.role == "foil" and subject.shares_explanation:
+                told = [outcome for outcome in subject.outcomes.values() if isinstance(outcome, Finding)]
+                told = [finding for finding in told if not _of_service(finding)]
+                found.append((subject, tuple(finding.test for finding in told if _found(finding)), len(told)))
+        return tuple(found)
+
+    @property
+    def explaining_not_taken(self) -> tuple[str, ...]:
+        """Who of the pool shares the innocent explanation and does not stand in the line-up."""
+        named = self.plan.line_up.shares_explanation if self.plan else ()
+        examined = {subject.name for subject in self.suspects} | {subject.model.exhibit for subject in self.suspects}
+        return tuple(name for name in named if name not in examined)
+
+    @property
+    def counts(self) -> dict[str, FoilCount]:
+        """Foils that count as found, by test; none where finding them is right, because the question is of a service."""
+        return {strip.test: strip.count for strip in self.strips if not strip.of_service}
+
+    @property
+    def errors(self) -> tuple[ErrorTable, ...]:
+        """Errors by kind of relation, the tests of one proposition in one table."""
+        by: dict[Proposition, list[Validated]] = {}
+        for entry in self.validation:
+            if entry.missed:
+                by.setdefault(entry.finding.proposition, []).append(entry)
+        return tuple(_error_table(entries) for entries in by.values())
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """Why planned tests have no finding, each reason once, with its number."""
+        cells = (cell.outcome for test in self.tests for cell in test.cells)
+        reasons = (outcome.reason for outcome in cells if outcome is not None and not isinstance(outcome, Finding))
+        return {reason: n for n, reason in enumerate(dict.fromkeys(reasons), 1)}
+
+    @property
+    def actors(self) -> tuple[str, ...]:
+        """Whoever made entries of the ledger."""
+        return tuple(dict.fromkeys(entry.actor for entry in self.view.entries))
 
     @property
     def nulls(self) -> tuple[Null, ...]:
@@ -378,10 +510,7 @@ def case_contents(view: CaseView) -> CaseContents:
             (name, getattr(view.declarations, name).strip(), name in REQUIRED)
             for name in Declarations.__struct_fields__
         ),
-        findings=tuple(
-            (subject, tuple(o for o in subject.model.examination.outcomes if isinstance(o, Finding)))
-            for subject in subjects
-        ),
+        findings=_findings(subjects),
     )
 
 
@@ -500,18 +629,20 @@ def _strip(test: str, subjects: Sequence[Subject]) -> Strip:
         rows=tuple(rows),
         count=_foil_count(subjects, test),
         of_class=lead.characteristic is Characteristic.CLASS,
-        of_service=lead.proposition is Proposition.SERVICE,
+        of_service=_of_service(lead),
         ranking=_ranking(subjects, lead),
     )
 
 
 def _ranking(subjects: Sequence[Subject], lead: Finding) -> Ranking | None:
     """The suspect's own line-up by score, where the examiner recorded one."""
-    for subject in subjects:
-        relations = subject.model.examination.relations.get(lead.examiner)
-        if subject.role == "suspect" and relations is not None:
-            return ranking_of(relations.pair.content, subject.outcomes[lead.test])
-    return None
+    suspect = next((subject for subject in subjects if subject.role == "suspect"), None)
+    return _ranked(suspect, suspect.outcomes[lead.test]) if suspect and lead.test in suspect.outcomes else None
+
+
+def _ranked(subject: Subject, outcome: Outcome) -> Ranking | None:
+    relations = subject.model.examination.relations.get(outcome.examiner)
+    return ranking_of(relations.pair.content, outcome) if relations is not None else None
 
 
 def _strip_row(subject: Subject, outcome: Outcome | None) -> StripRow:
@@ -537,6 +668,10 @@ def _found(finding: Finding) -> bool:
     return finding.log10_p <= finding.power.threshold_log10_p
 
 
+def _of_service(finding: Finding) -> bool:
+    return finding.proposition is Proposition.SERVICE
+
+
 def _foil_count(subjects: Sequence[Subject], test: str) -> FoilCount:
     foils = [(subject, subject.outcomes.get(test)) for subject in subjects if subject.role == "foil"]
     told = [(subject, outcome) for subject, outcome in foils if isinstance(outcome, Finding)]
@@ -558,11 +693,44 @@ def _drawing(view: CaseView, plan: Plan | None, subjects: Sequence[Subject]) -> 
     if plan is None:
         return None
     foils = view.drawn.foils if view.drawn else tuple(s.name for s in subjects if s.role == "foil")
+    pool = plan.line_up.pool
+    not_taken = tuple(entry for entry in pool if entry.exhibit not in foils)
+    declared = [*(subject.attributes for subject in subjects), *(entry.attributes for entry in not_taken)]
+    values = {key: [of.get(key) for of in declared] for key in plan.line_up.matched_on}
+    alike = {key: all_of[0] for key, all_of in values.items() if all_of and all(each == all_of[0] for each in all_of)}
     return Drawing(
         plan=plan.line_up,
         drawn=view.drawn,
-        not_taken=tuple(entry for entry in plan.line_up.pool if entry.exhibit not in foils),
+        not_taken=not_taken,
+        alike=tuple((key, value) for key, value in alike.items() if value is not None),
+        columns=tuple(key for key in plan.line_up.matched_on if alike.get(key) is None),
     )
+
+
+def _error_table(entries: Sequence[Validated]) -> ErrorTable:
+    counted = [{error.relation: error for error in entry.missed} for entry in entries]
+    relations = dict.fromkeys(relation for errors in counted for relation in errors)
+    return ErrorTable(
+        tests=tuple(entry.finding.test for entry in entries),
+        rows=tuple((relation, tuple(errors.get(relation) for errors in counted)) for relation in relations),
+    )
+
+
+def _findings(subjects: Sequence[Subject]) -> tuple[FindingsOfTest, ...]:
+    """Every finding by its test, in the order in which the subjects and their outcomes stand."""
+    by: dict[str, list[tuple[Subject, Finding]]] = {}
+    for subject in subjects:
+        for outcome in subject.model.examination.outcomes:
+            if isinstance(outcome, Finding):
+                by.setdefault(outcome.test, []).append((subject, outcome))
+    return tuple(
+        FindingsOfTest(*first, others=tuple(OtherFinding(s, o, _differing(first[1], o)) for s, o in others))
+        for first, *others in by.values()
+    )
+
+
+def _differing(first: Finding, other: Finding) -> frozenset[str]:
+    return frozenset(field for field in ALIKE_IN_A_TEST if getattr(first, field) != getattr(other, field))
 
 
 # ------------------------------------------------------------------------------------------------------ statement cards
@@ -667,6 +835,27 @@ def _lanes(entries: Sequence[Entry]) -> tuple[Lane, ...]:
         Lane(name, tuple(entry for entry in entries if isinstance(entry.body, kinds))) for name, kinds in _LANES.items()
     )
     return tuple(lane for lane in lanes if lane.entries)
+
+
+def digests_named(entries: Sequence[Entry]) -> tuple[tuple[tuple[str, str, int], ...], ...]:
+    """For each entry of the ledger the digests that it names: field, digest, and the earlier entry that named it (0: none did).
+
+    The plan that was sealed last is left out: every later entry that names a plan names this one, unless it is told otherwise.
+    """
+    first: dict[str, int] = {}
+    told, in_force = [], ""
+    for entry in entries:
+        found = msgspec.to_builtins(entry.body).items()
+        named = sorted((field, value) for field, value in found if isinstance(value, str) and _DIGEST.fullmatch(value))
+        own = [(field, value) for field, value in named if (field, value) != ("plan", in_force)]
+        told.append(tuple((field, value, first.get(value, 0)) for field, value in own))
+        for _, value in named:
+            first.setdefault(value, entry.sequence)
+        in_force = entry.body.plan if isinstance(entry.body, Sealed) else in_force
+    return tuple(told)
+
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def finding_digest(finding: Finding) -> str:

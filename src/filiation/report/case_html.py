@@ -12,7 +12,6 @@ from functools import cache
 from importlib import resources
 
 import jinja2
-import msgspec
 from markupsafe import Markup, escape
 
 from filiation.case.records import Body
@@ -24,6 +23,7 @@ from filiation.report.case_contents import (
     MOST_ANSWERS,
     CaseContents,
     case_contents,
+    digests_named,
     finding_digest,
     refuse_while_blank,
 )
@@ -57,6 +57,9 @@ def _names(told: CaseContents, draft: bool) -> dict[str, object]:
         "steps": tuple(reversed(SCALE)),
         "style": Markup(_style("report.css") + _style("case.css")),
         "most_answers": MOST_ANSWERS,
+        "numbered": lambda outcome: told.notes.get(getattr(outcome, "reason", ""), 0),
+        "beside": lambda finding: tuple(wording.companion(each) for each in finding.companions),
+        "ledger": zip(told.view.entries, digests_named(told.view.entries), strict=True),
     }
 
 
@@ -99,23 +102,14 @@ def _wording_of(passage: str) -> re.Pattern[str] | None:
     return re.compile(r"[\W_]+".join(map(re.escape, words)), re.IGNORECASE) if words else None
 
 
+def paragraphs(text: str) -> tuple[str, ...]:
+    """The paragraphs of a text, parted by empty lines; other ends of lines are those of the file that it came from."""
+    return tuple(part.strip() for part in re.split(r"\n\s*\n", text) if part.strip())
+
+
 def _action(body: Body) -> str:
     tag = body.__struct_config__.tag
     return wording.ACTION_TITLES[str(tag)]
-
-
-def _digests(body: Body) -> dict[str, str]:
-    """The digests that an entry names, by field."""
-    fields = msgspec.to_builtins(body)
-    return {
-        name: value
-        for name, value in fields.items()
-        if isinstance(value, str) and len(value) == 64 and _is_hexadecimal(value)
-    }
-
-
-def _is_hexadecimal(text: str) -> bool:
-    return all(character in "0123456789abcdef" for character in text)
 
 
 @cache
@@ -124,8 +118,8 @@ def _environment() -> jinja2.Environment:
     made.globals |= {
         "marked": marked,
         "action": _action,
-        "digests": _digests,
         "told": wording.entry_told,
+        "paragraphs": paragraphs,
         "finding_digest": finding_digest,
         "population": Null.POPULATION,
     }

@@ -18,6 +18,15 @@ from filiation.report.svg import drawing, element, line, rectangle, text
 LEFT, RIGHT = 14.0, 386.0
 SPAN = RIGHT - LEFT
 
+STEP, TEXT, RAIL = 38.0, 9.0, 25.0
+"""A row of a strip: its height, the line of its text and the rail below. A ring of 9.4 reaches up to 15.6: clear of the text."""
+
+LETTER = 6.6
+"""How wide a letter of such a text is at most, on average."""
+
+MOST_CONTROLS = 6
+"""Controls that have a row each in a strip; more share one."""
+
 # -------------------------------------------------------------------------------------------------------------- line-up
 
 
@@ -26,8 +35,9 @@ def strip(picture: Strip, identifier: str) -> Markup:
 
     Filled: examined in the suspect's place; small and hollow: controls. A ring stands around whoever counts as found.
     """
-    top, step = 34.0, 36.0
-    bottom = top + step * len(picture.rows)
+    rows, folded = _folded(picture.rows)
+    top, step = 34.0, STEP
+    bottom = top + step * (len(rows) + bool(folded))
     most = max(-picture.resolution_log10_p, 1.0)
     ticks = _rank_ticks(most) if picture.by_rank else [(n / 4, _decimal(n / 4)) for n in range(5)]
 
@@ -42,7 +52,9 @@ def strip(picture: Strip, identifier: str) -> Markup:
             line(LEFT + SPAN * x, top - 6, LEFT + SPAN * x, bottom, class_),
             text(LEFT + SPAN * x, top - 12, label, f"{class_}-label", text_anchor=_side(x)),
         ]
-    parts += [_strip_row(row, at(row), top + step * index, picture.by_rank) for index, row in enumerate(picture.rows)]
+    parts += [_strip_row(row, at(row), top + step * index, picture.by_rank) for index, row in enumerate(rows)]
+    if folded:
+        parts.append(_controls([(row, at(row)) for row in folded], top + step * len(rows), picture.by_rank))
     parts += [
         text(
             LEFT + SPAN * x,
@@ -61,6 +73,14 @@ def strip(picture: Strip, identifier: str) -> Markup:
     return drawing(identifier, f"Line-up strip, {wording.visible(picture.test)}", told, bottom + 42, parts)
 
 
+def _folded(rows: Sequence[StripRow]) -> tuple[list[StripRow], list[StripRow]]:
+    """The rows that are shown one by one, and the controls that share one, where there are many."""
+    controls = [row for row in rows if row.role == "control"]
+    if len(controls) <= MOST_CONTROLS:
+        return list(rows), []
+    return [row for row in rows if row.role != "control"], controls
+
+
 def _rank_ticks(most: float) -> list[tuple[float, str]]:
     """p = 1, 0.1, 0.01 ... as far as the line-up reaches."""
     return [(n / most, wording.probability(-float(n))) for n in range(math.floor(most) + 1)]
@@ -70,7 +90,7 @@ def _marks(picture: Strip, most: float) -> list[tuple[float, str, str]]:
     """The line from which on something counts, and what it is called."""
     if picture.by_rank:
         x = -picture.threshold_log10_p / most
-        return [(x, f"counts as found: {wording.probability(picture.threshold_log10_p)}", "chance")] if x <= 1 else []
+        return [(x, f"counts as found: {wording.threshold(picture.threshold_log10_p)}", "chance")] if x <= 1 else []
     return [] if picture.chance is None else [(picture.chance, f"chance {wording.chance(picture.chance)}", "chance")]
 
 
@@ -86,24 +106,45 @@ def _figures(row: StripRow, by_rank: bool) -> str:
     return wording.strip_row(row.count, row.opportunities, row.log10_p, row.remark, by_rank)
 
 
+def _controls(rows: Sequence[tuple[StripRow, float]], y: float, by_rank: bool) -> Markup:
+    """Many controls in one row."""
+    parts = [
+        *_labelled(wording.plural(len(rows), "control"), y, "label control-label"),
+        line(LEFT, y + RAIL, RIGHT, y + RAIL, "rail"),
+    ]
+    for row, x in rows:
+        if row.opportunities:
+            hint = element("title", f"{wording.visible(row.name)}: {_figures(row, by_rank)}")
+            parts.append(element("circle", hint, cx=x, cy=y + RAIL, r=3.6, class_="left-out"))
+    return Markup("").join(parts)
+
+
+def _labelled(told: str, y: float, class_: str, *, at_the_end: bool = False) -> list[Markup]:
+    """A text of a strip on a plate of the page's colour, so that no line of the picture crosses it."""
+    width = min(LETTER * len(told) + 4, SPAN)
+    plate = rectangle(RIGHT - width if at_the_end else LEFT - 2, y + TEXT - 11, width, 14.5, "plate")
+    place = {"text_anchor": "end"} if at_the_end else {}
+    return [plate, text(RIGHT if at_the_end else LEFT, y + TEXT, told, class_, **place)]
+
+
 def _strip_row(row: StripRow, x: float, y: float, by_rank: bool) -> Markup:
     shown = "suspect" if row.role == "suspect" else "control" if row.role == "control" else "foil"
     name = wording.shortened(row.name, 24)
     told = f"{name} · {wording.ROLE_TITLES[row.role]}" + (" · shares explanation" if row.note else "")
     parts = [
-        text(LEFT, y + 14, told, f"label rail-text {shown}-label"),
-        text(RIGHT, y + 14, wording.shortened(_figures(row, by_rank), 26), "figure rail-text", text_anchor="end"),
-        line(LEFT, y + 25, RIGHT, y + 25, "rail"),
+        *_labelled(told, y, f"label {shown}-label"),
+        *_labelled(wording.shortened(_figures(row, by_rank), 26), y, "figure", at_the_end=True),
+        line(LEFT, y + RAIL, RIGHT, y + RAIL, "rail"),
     ]
     if row.opportunities:
         hint = element("title", f"{wording.visible(row.name)}: {_figures(row, by_rank)}")
         size = {"suspect": 6.0, "control": 3.6}.get(shown, 4.8)
         parts += [
-            line(LEFT, y + 25, x, y + 25, f"reach {shown}"),
-            element("circle", hint, cx=x, cy=y + 25, r=size, class_="left-out" if shown == "control" else shown),
+            line(LEFT, y + RAIL, x, y + RAIL, f"reach {shown}"),
+            element("circle", hint, cx=x, cy=y + RAIL, r=size, class_="left-out" if shown == "control" else shown),
         ]
         if row.found:
-            parts.append(element("circle", cx=x, cy=y + 25, r=size + 3.4, class_=f"ring {shown}-ring"))
+            parts.append(element("circle", cx=x, cy=y + RAIL, r=size + 3.4, class_=f"ring {shown}-ring"))
     return Markup("").join(parts)
 
 

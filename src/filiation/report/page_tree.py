@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
@@ -32,10 +33,15 @@ LONGEST_WORD = 24
 """Longer words may be broken anywhere: digests, names of attackers."""
 LONGEST_TERM = 16
 """The same in the narrow column of a list of facts."""
+LONGEST_NAME = 30
+"""Columns are made as wide as such a word, where the others leave room: the name of a test."""
 PIECE = 8
+HALF_A_DIGEST = 32
+"""A digest stands in two halves at most: whoever compares digests by eye wants few lines."""
 
-NARROW = 30
-"""Columns of so few characters are as narrow as can be; longer ones share what is left."""
+LINE = 112
+"""Characters that a line of a table holds; its columns share them."""
+GUTTER = 2
 MANY_COLUMNS = 7
 LINE_OF_A_TABLE = 120
 """Characters that a line of a table of `MANY_COLUMNS` and more holds: its columns share them, and words are broken to fit."""
@@ -65,8 +71,34 @@ def page_tree(page: str) -> Page:
     for index, part in enumerate(re.split(r"(<svg\b.*?</svg>)", page, flags=re.DOTALL)):
         reader.picture(part) if index % 2 else reader.feed(part)
     reader.close()
+    _drop_dead_links(reader.root)
     title, title_lacks = printable(_between(page, "<title>", "</title>"))
     return Page(title=title, kids=reader.root["kids"], lacking=reader.lacking or title_lacks)
+
+
+PLACES = frozenset(("section", "article"))
+"""Elements that a link may lead to on paper."""
+
+
+def _drop_dead_links(root: Node) -> None:
+    """Links to what is no place on this page are text: a layouter stops at a link that leads nowhere."""
+    every = list(_every(root))
+    there = {node["id"] for node in every if node["tag"] in PLACES and "id" in node}
+    for node in every:
+        if node.get("to") not in there:
+            node.pop("to", None)
+
+
+def _every(node: Any) -> Iterator[Node]:
+    """All elements of a tree, rows of tables and lists of facts included."""
+    if isinstance(node, list):
+        for each in node:
+            yield from _every(each)
+    elif isinstance(node, dict):
+        if "tag" in node:
+            yield node
+        for key in ("kids", "head", "body", "caption", "pairs", "term", "told"):
+            yield from _every(node.get(key))
 
 
 def _between(text: str, start: str, end: str) -> str:
@@ -98,6 +130,7 @@ class _Reader(HTMLParser):
         given = {name: value or "" for name, value in attrs}
         node: Node = {"tag": tag, "class": given.get("class", "").split(), "kids": []}
         node |= {"id": given["id"]} if "id" in given else {}
+        node |= {"to": given["href"][1:]} if given.get("href", "").startswith("#") else {}
         node |= {"span": int(given["colspan"])} if given.get("colspan", "").isdigit() else {}
         kids = self._open[-1]["kids"]
         if tag == "span" and "digest" in node["class"] and kids and kids[-1] != LINE_END:
@@ -160,14 +193,7 @@ class _Reader(HTMLParser):
         """Text, with the words that are too long for a line in pieces."""
         shown, lacks = printable(text)
         self.lacking |= lacks
-        parts = re.split(rf"(\S{{{LONGEST_WORD + 1},}})", shown)
-        pieces = [
-            {"tag": "word", "pieces": [part[at : at + PIECE] for at in range(0, len(part), PIECE)]}
-            if index % 2
-            else part
-            for index, part in enumerate(parts)
-        ]
-        return [piece for piece in pieces if piece]
+        return broken(shown, LONGEST_WORD)
 
 
 # -------------------------------------------------------------------------------------------------------------- shaping
@@ -180,11 +206,13 @@ def _elements(node: Node, *tags: str) -> list[Node]:
 def broken(text: str, longest: int, piece: int = PIECE) -> list[str | Node]:
     """`text` with words of more than `longest` characters in pieces, between which a line may end."""
     parts = re.split(rf"(\S{{{longest + 1},}})", text)
-    pieces = [
-        {"tag": "word", "pieces": [part[at : at + piece] for at in range(0, len(part), piece)]} if index % 2 else part
-        for index, part in enumerate(parts)
-    ]
+    pieces = [_pieces(part, piece) if index % 2 else part for index, part in enumerate(parts)]
     return [piece for piece in pieces if piece]
+
+
+def _pieces(word: str, piece: int) -> Node:
+    size = HALF_A_DIGEST if piece == PIECE and re.fullmatch("[0-9a-f]{64}", word) else piece
+    return {"tag": "word", "pieces": [word[at : at + size] for at in range(0, len(word), size)]}
 
 
 def _cramped(kids: list[str | Node], longest: int, piece: int = PIECE) -> list[str | Node]:
@@ -213,8 +241,10 @@ def _table(node: Node) -> Node:
     body = [row for part in (node, *_elements(node, "tbody")) for row in _elements(part, "tr")]
     rows = [[_cell(cell, row) for cell in _elements(row, "td", "th")] for row in (*head, *body)]
     columns = max((sum(cell["span"] for cell in row) for row in rows), default=1)
-    for cell in (cell for row in rows for cell in row if columns >= MANY_COLUMNS):
-        cell["kids"] = _cramped(cell["kids"], max(LINE_OF_A_TABLE // columns, 2), 2)
+    for row in rows if columns >= MANY_COLUMNS else ():
+        for index, cell in enumerate(row):
+            share = LINE_OF_A_TABLE // (columns + 1) * (1 if index else 2)
+            cell["kids"] = _cramped(cell["kids"], max(share, 2), 2)
     return {
         "tag": "table",
         "class": node["class"],
@@ -222,7 +252,8 @@ def _table(node: Node) -> Node:
         "head": rows[: len(head)],
         "body": rows[len(head) :],
         "cramped": columns >= MANY_COLUMNS,
-        "widths": [1 if columns >= MANY_COLUMNS else _width(rows, column) for column in range(columns)],
+        "longest": _longest(rows, columns)[0],
+        "widths": [2, *([1] * (columns - 1))] if columns >= MANY_COLUMNS else _widths(rows, columns),
     }
 
 
@@ -235,15 +266,38 @@ def _cell(cell: Node, row: Node) -> Node:
     }
 
 
-def _width(rows: list[list[Node]], column: int) -> int:
-    longest = 0
+def _widths(rows: list[list[Node]], columns: int) -> list[int]:
+    """What each column gets of a line: 0 for as narrow as can be, else a share.
+
+    Every column gets what its longest cell wants, up to a common measure that all others share; and never less than its
+    longest word, which could not be broken.
+    """
+    wanted, words = _longest(rows, columns)
+    given = [0] * columns
+    left = LINE - GUTTER * (columns - 1)
+    for rest, column in enumerate(sorted(range(columns), key=lambda column: wanted[column])):
+        share = max(left // (columns - rest), min(words[column], LONGEST_NAME))
+        given[column] = 0 if wanted[column] <= share else share
+        left -= min(wanted[column], share)
+    return given
+
+
+def _longest(rows: list[list[Node]], columns: int) -> tuple[list[int], list[int]]:
+    """Characters of the longest line and of the longest word of each column."""
+    lines, words = [1] * columns, [1] * columns
     for row in rows:
         at = 0
         for cell in row:
-            if at == column and cell["span"] == 1:
-                longest = max(longest, len(told(cell)))
+            if cell["span"] == 1:
+                lines[at] = max([lines[at], *map(len, _lines(cell))])
+                words[at] = max([words[at], *(len(word) for line in _lines(cell) for word in line.split())])
             at += cell["span"]
-    return 0 if longest <= NARROW else min(longest, 90)
+    return lines, words
+
+
+def _lines(cell: Node) -> list[str]:
+    """The lines of a cell, where it says that they end."""
+    return "".join("\n" if kid == LINE_END else told(kid) for kid in cell["kids"]).split("\n")
 
 
 def _list_of_facts(node: Node) -> Node:
@@ -264,6 +318,9 @@ _SHAPED = {"table": _table, "dl": _list_of_facts}
 
 # ---------------------------------------------------------------------------------------------------- colours in pictures
 
+HALO = re.compile(r"\.rail-text\b")
+"""Text with an edge in the colour of the page: on paper every letter would become an outline of its own."""
+
 _BLOCK = re.compile(r"([^{}]+)\{((?:[^{}]|\{[^{}]*\})*)\}")
 
 
@@ -279,7 +336,7 @@ def picture_style(style: str) -> str:
             variables |= {key: value for inner, own in _BLOCK.findall(body) if inner.strip() == ":root"
                           for key, value in _declared(own).items()}  # fmt: skip
     drawn = (block for block in blocks if re.search(r"\.picture(?![\w-])", block[0]))
-    rules = (f"{selector}{{{_resolved(body, variables)}}}" for selector, body in drawn)
+    rules = (f"{selector}{{{_resolved(body, variables)}}}" for selector, body in drawn if not HALO.search(selector))
     return " ".join([*rules, '.picture text{font-family:"Libertinus Serif"}'])
 
 

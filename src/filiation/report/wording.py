@@ -8,10 +8,11 @@ rounded on the side that helps the accused, as in `evidence.round_against_accuse
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from filiation.case.comparison import Change, Comparison, ConclusionCompared, Result, TestCompared
 from filiation.case.records import (
@@ -71,6 +72,10 @@ PROPOSITION_TITLES = {
     Proposition.OUTPUTS: "Outputs",
     Proposition.GUARDRAILS: "Guardrails",
     Proposition.SERVICE: "Service",
+    Proposition.MARKS: "Planted marks",
+    Proposition.DATA: "Training data",
+    Proposition.REPRESENTATIONS: "Representations",
+    Proposition.TRAINING_METHOD: "Training method",
 }
 
 PROPOSITION_QUESTIONS = {
@@ -80,6 +85,10 @@ PROPOSITION_QUESTIONS = {
     Proposition.OUTPUTS: "Do the suspect's answers share the reference's accidents more than unrelated models' answers do?",
     Proposition.GUARDRAILS: "Does the suspect refuse what the reference refuses, in the reference's words, more than unrelated models do?",
     Proposition.SERVICE: "Do the suspect's answers differ from the reference model's by more than a change of runtime makes them differ?",
+    Proposition.MARKS: "Does the suspect give the answers that were marked by a secret key, more often than the key's chance allows?",
+    Proposition.DATA: "Does the suspect carry the order or the choice of data that the owner drew at random?",
+    Proposition.REPRESENTATIONS: "Do units inside the suspect answer to the same text as units inside the reference, unit by unit?",
+    Proposition.TRAINING_METHOD: "Did training move the suspect from its base as it moved the reference from its own?",
 }
 
 MERGED = "This finding depends on the one that carries the likelihood ratio, so the two are never multiplied."
@@ -268,6 +277,11 @@ def probability(log10_p: float) -> str:
     if log10_p > -3:
         return _decimal(10.0**log10_p, 2, upwards=True)
     return power_of_ten(math.ceil(log10_p - 1e-9))
+
+
+def threshold(log10_p: float) -> str:
+    """The p from which on something counts as found: a figure that was fixed, so the nearest of two digits and no side is taken."""
+    return f"{10.0**log10_p:.2g}" if log10_p > -3 else power_of_ten(round(log10_p))
 
 
 def chance(value: float) -> str:
@@ -628,12 +642,12 @@ def control_lineages(lineages: Lineages) -> str:
 
 def power_of_rank(finding: Finding) -> str:
     """The place that a suspect had to take to count as found."""
-    threshold, controls = finding.power.threshold_log10_p, finding.opportunities
-    if finding.resolution_log10_p > threshold + 1e-9:
-        return f"No place in this line-up reaches p = {probability(threshold)}, from which on the relation counts as found."
+    limit, controls = finding.power.threshold_log10_p, finding.opportunities
+    if finding.resolution_log10_p > limit + 1e-9:
+        return f"No place in this line-up reaches p = {threshold(limit)}, from which on the relation counts as found."
     passed = math.ceil(finding.power.detectable_share * controls - 1e-6)
     return (
-        f"To count as found (p = {probability(threshold)}) the suspect had to stand above at least {whole(passed)} of the "
+        f"To count as found (p = {threshold(limit)}) the suspect had to stand above at least {whole(passed)} of the "
         f"{plural(controls, 'control lineage')}."
     )
 
@@ -642,7 +656,20 @@ def power(power: Power) -> str:
     """What the design could have found."""
     return (
         f"A true share of {_decimal(max(power.detectable_share, 1e-6), 2, upwards=True)} or more would have been seen at "
-        f"p = {probability(power.threshold_log10_p)} with 95 % probability."
+        f"p = {threshold(power.threshold_log10_p)} with 95 % probability."
+    )
+
+
+def power_told(finding: Finding, ranked: bool) -> str:
+    """What a test could have found, in the form of its null. `ranked`: whether the suspect was ranked among controls by a score."""
+    if finding.null is not Null.POPULATION:
+        return power(finding.power)
+    if ranked:
+        return power_of_rank(finding)
+    return (
+        f"To count as found (p = {threshold(finding.power.threshold_log10_p)}) a share of "
+        f"{_decimal(max(finding.power.detectable_share, 1e-6), 2, upwards=True)} of what was compared had to be the same, "
+        "whichever it was."
     )
 
 
@@ -668,6 +695,30 @@ def companion(beside: Companion) -> str:
 def effect(seen: Effect) -> str:
     """The size of what was seen, with its interval."""
     return f"{ended(seen.name).rstrip('.')} {seen.value:.4g}, 95 % interval {seen.low:.4g} to {seen.high:.4g}."
+
+
+def effect_in_short(seen: Effect) -> str:
+    """An effect whose name stands elsewhere: '0.41 (0.3 to 0.52)'."""
+    return f"{seen.value:.4g} ({seen.low:.4g} to {seen.high:.4g})"
+
+
+def apart(finding: Finding, fields: Collection[str], ranked: bool) -> tuple[str, ...]:
+    """What a finding does not have in common with the first of its test, one sentence for each field."""
+    told = {
+        "null": f"Null {NULL_TITLES[finding.null]}.",
+        "chance": "" if finding.null is Null.POPULATION else f"Chance of each {chance(finding.chance)}.",
+        "resolution_log10_p": resolution(finding),
+        "power": power_told(finding, ranked),
+        "multiplicity": multiplicity(finding.multiplicity),
+        "examiner": f"Examiner {visible(finding.examiner)}.",
+        "examiner_version": f"Version {visible(finding.examiner_version)}.",
+        "seed": f"Seed {finding.seed}.",
+        "assumptions": f"Assumptions: {' '.join(map(ended, finding.assumptions)) or 'none.'}",
+        "conditional_on": f"Conditional on: {' '.join(map(ended, finding.conditional_on)) or 'nothing.'}",
+        "calibration_digest": f"Register {visible(finding.calibration_digest)}.",
+        "parameters_digest": f"Parameters {visible(finding.parameters_digest)}.",
+    }
+    return tuple(sentence for field, sentence in told.items() if field in fields and sentence)
 
 
 def resolution(finding: Finding) -> str:
@@ -696,6 +747,16 @@ def coverage(identity: Identity) -> str:
     )
 
 
+def read_of(identity: Identity | None, exhibit: str) -> str:
+    """`coverage` for a column: '1.04 MB of 1.04 MB'. What was read of all parts of an exhibit is told of the first of them."""
+    if identity is None:
+        whole_of_it, _, part = exhibit.partition("/")
+        return f"with {visible(whole_of_it, 60)}" if part else "not examined"
+    if identity.bytes_total == 0:
+        return "no tensors"
+    return f"{size(identity.bytes_read)} of {size(identity.bytes_total)}"
+
+
 def lineage(identity: Identity) -> str:
     """The lineage of an exhibit, and on whose word."""
     if not identity.lineage_id:
@@ -711,9 +772,49 @@ DRAFT_REASON = "Not signed off, and not to be relied on."
 MISSING = "planned, and nothing is recorded"
 
 NOT_MERGED = (
-    "Each kind of null has a statement of its own, with its own cap. They stand side by side, because what each may claim is "
-    "different, and they are never merged."
+    "Each kind of null has a statement of its own, with its own cap. They stand next to one another, because what each may claim "
+    "is different, and they are never merged."
 )
+NO_STATEMENT = "no statement: no test of this proposition has a finding"
+
+IN_SHORT = (
+    "For each proposition: what was counted in the suspect, in how many foils (models of known, unrelated history) the same test "
+    "counts as found, and how strongly the outcome speaks for one side or the other. 1 speaks for neither; the whole scale of words "
+    "stands beside each statement."
+)
+WORDS = {
+    "Reference, suspect": "The model that something is said to have been taken from, and the model of which it is said.",
+    "Foil": "A model of known, unrelated history that was examined in the suspect's place under a code name. What it shares, too, "
+    "tells the suspect apart from nobody.",
+    "Control": "A model of known, unrelated history that was compared with the reference only. Controls set the chance.",
+    "Lineage": "All models that come from one training. They are counted as one, because they are not independent.",
+    "Null": "What would be so if nothing had been taken, and why a chance can be computed from it. There are four kinds.",
+    "p": "The chance of so many coincidences, or more, if nothing had been taken. It is not the chance of nothing having been taken.",
+    "e-value": "Another measure of the same, which may be averaged over tests: 1 says nothing, and 1 divided by it may be read as a p.",
+    "Likelihood ratio": "How much more probable the outcome is under the proposition than under the alternative. Below 1 it speaks "
+    "for the alternative.",
+    "Cap": "The furthest that a likelihood ratio may go here, whatever was counted: it grows with the number of independent models "
+    "on which the test was tried.",
+    "95 % interval, upper limit": "A span, or a bound, made so that it holds the true figure in 19 of 20 such studies.",
+    "Class characteristic": "A trait of a whole family of models, such as a design. It cannot single one of them out.",
+    "Innocent explanation": "A way in which the same outcome comes about without anything having been taken.",
+    "Digest": "64 characters computed from a file (SHA-256). Another file has another one.",
+}
+"""Words that a reader without technical training meets in a report of a case."""
+
+DIFFERENT_ONLY = (
+    "Each test is told in full once, of the suspect where it has a finding. Of every other model what is its own is printed; "
+    "assumptions, power, versions and registers that are not told of it are as told of the first."
+)
+PLAN_NOT_REPEATED = "An entry that rests on a plan and names none here names the one that was sealed last before it."
+PLAN_UNREADABLE = "A plan was sealed, and it cannot be read: nothing in this report was held against it."
+NO_PLAN = "No plan has been sealed: nothing was fixed before anybody looked."
+NOT_TRIED = "not tried"
+ERRORS_TOLD = (
+    "In each cell: lineages in which the relation held and the test missed it, of all lineages tried, and the upper limit on the share "
+    "that would be missed."
+)
+ALL_BY = "All entries were made by"
 UNRECORDED_LOOKS = (
     "The ledger shows everything that was recorded, in order. It cannot show that nobody looked at an exhibit without recording "
     "it: unrecorded looks cannot be excluded."
@@ -806,6 +907,15 @@ ACTION_TITLES = {
     "close": "case closed",
 }
 
+EXHIBIT_ROLES = {
+    "reference": "The reference",
+    "suspect": "The suspect",
+    "candidate": "Pool of the line-up",
+    "control": "Controls",
+    "material": "Other material",
+}
+"""What exhibits were admitted as, as headings."""
+
 ROLE_TITLES = {"suspect": "suspect", "foil": "foil", "unrevealed": "not revealed", "control": "control"}
 
 BASIS = {
@@ -889,6 +999,11 @@ def alike_in(attributes: Sequence[str], tolerance: float) -> str:
     )
 
 
+def declared_alike(declared: Sequence[tuple[str, bool | int | float | str]]) -> str:
+    """What is declared alike of several models: 'architecture llama, parameters 258,496'."""
+    return ", ".join(f"{visible(key, 60)} {attribute(value)}" for key, value in declared)
+
+
 def weight(value: float) -> str:
     """A weight of the plan: '0.25', 'none'."""
     return f"{value:.4g}" if value > 0.0 else "none"
@@ -904,6 +1019,63 @@ def cell(outcome: Outcome | None) -> str:
     return f"{KIND_TITLES['inconclusive' if isinstance(outcome, Inconclusive) else 'not_examined']}: {_running(outcome.reason)}"
 
 
+def cell_noted(outcome: Outcome | None, note: int) -> str:
+    """`cell`, with a reason that stands below the table as a note."""
+    if outcome is None or isinstance(outcome, Finding):
+        return cell(outcome)
+    return f"{KIND_TITLES['inconclusive' if isinstance(outcome, Inconclusive) else 'not_examined']}, note {whole(note)}"
+
+
+def seen(finding: Finding) -> str:
+    """What was counted, with its chance, in few words: '576 of 576 coincidences, p 10^-575'."""
+    counted = f"{whole(finding.count)} of {whole(finding.opportunities)}"
+    what = {
+        "share as much": "other lineages share as much",
+        "coincidences seen": "coincidences",
+        DIFFERENCES: "differences",
+    }[count_label(finding)]
+    return f"{counted} {what}, p\u00a0{probability(finding.log10_p)}"
+
+
+def ratio_in_short(conclusion: Conclusion) -> str:
+    """The likelihood ratio with interval and cap in few words: '6.8 (5.3 to 6.8; cap 6.8)'."""
+    if conclusion.log10_likelihood_ratio is None:
+        return f"none: {_running(conclusion.reason)}"
+    beside = [interval(conclusion), f"cap {cap(conclusion)}" if conclusion.cap else ""]
+    told = "; ".join(part for part in beside if part)
+    return ratio(conclusion.log10_likelihood_ratio) + (f" ({told})" if told else "")
+
+
+def found_of(found: int, foils: int) -> str:
+    """In how many foils a test counts as found: '4 of 4'."""
+    return f"{whole(found)} of {whole(foils)}" if foils else "no foil has a finding"
+
+
+def sharing(name: str, found: Sequence[str], tests: int) -> str:
+    """What became of a foil that shares the innocent explanation, as a sentence."""
+    told = f"Foil {visible(name, 120)} shares the innocent explanation that the plan names"
+    if not tests:
+        return f"{told}; no test has a finding on it."
+    which = f" ({', '.join(visible(test, 80) for test in found)})" if found else ""
+    return f"{told}: it counts as found on {whole(len(found))} of {plural(tests, 'test')}{which}."
+
+
+def sharing_not_taken(names: Sequence[str]) -> str:
+    """Who of the pool shares the innocent explanation and does not stand in the line-up."""
+    return f"{', '.join(visible(name, 120) for name in names)} of the pool shares it, too, and was not examined."
+
+
+NOBODY_SHARES = (
+    "No foil shares an innocent explanation: what the suspect has in common with the reference for an innocent reason was not set "
+    "beside anybody who has it for that reason."
+)
+
+
+def as_before(entry: int) -> str:
+    """A digest that an earlier entry of the ledger names in full."""
+    return f"as in entry {whole(entry)}"
+
+
 def sealing(observed: bool, first: bool) -> str:
     """Whether the suspect had been looked at when a plan was sealed."""
     what = "The plan was sealed" if first else "The amendment was sealed"
@@ -911,11 +1083,11 @@ def sealing(observed: bool, first: bool) -> str:
 
 
 def checkpoint_stamps(stamps: Sequence[tuple[str, str]], unstamped: str) -> str:
-    """Which authorities stamped a checkpoint, and when they say that they did."""
+    """Which authorities stamped a checkpoint, and when they say that they did: 'Local Authority at 2026-01-05T11:00:02Z'."""
     if not stamps:
         return f"no time-stamp: {visible(unstamped) or 'no reason was recorded'}"
     told = "; ".join(f"{visible(authority, 80)} at {visible(time, 40)}" for authority, time in stamps)
-    return f"stamped by {told}" + (f"; {visible(unstamped)}" if unstamped else "")
+    return told + (f"; {visible(unstamped)}" if unstamped else "")
 
 
 def checkpoints(checkpoints: int, stamped: int) -> str:
@@ -997,7 +1169,8 @@ def entry_told(entry: Entry) -> str:
         case Observed():
             outside = " Outside the plan." if body.exploratory else ""
             if body.absent:
-                return f"{visible(body.exhibit, 120)}, {visible(body.examiner, 60)}: nothing there, {_running(body.absent)}{outside}"
+                why = _running(_without(body.exhibit, body.absent))
+                return f"{visible(body.exhibit, 120)}, {visible(body.examiner, 60)}: nothing there, {why}{outside}"
             return f"{visible(body.exhibit, 120)} observed by {visible(body.examiner, 60)} {visible(body.examiner_version, 20)}.{outside}"
         case Asked():
             return (
@@ -1017,6 +1190,11 @@ def entry_told(entry: Entry) -> str:
             return f"An interrupted write of {plural(body.bytes_cut, 'byte')} was taken away: {_running(said(body.reason))}"
         case Closed():
             return "The case was closed." + (f" {ended(said(body.remark))}" if body.remark else "")
+
+
+def _without(exhibit: str, reason: str) -> str:
+    """A reason without the name of the exhibit that it begins with: the sentence has told it."""
+    return reason.removeprefix(f"{exhibit}: ")
 
 
 def run_told(first: Entry, last: Entry, entries: int) -> str:
@@ -1088,8 +1266,19 @@ def seed_told(comparison: Comparison) -> str:
 def change_told(change: Change) -> str:
     """What the two cases do not have in common."""
     named = f"{visible(change.name, 120)}: " if change.name else ""
-    first, second = (visible(text, 160) or "nothing" for text in (change.original, change.challenge))
-    return f"{named}{first} in the case, {second} in the challenge"
+    first, second = (_list_told(text) or "nothing" for text in (change.original, change.challenge))
+    return f"{named.replace('_', ' ')}{first} in the case, {second} in the challenge"
+
+
+def _list_told(text: str) -> str:
+    """A value of a plan as it is written there; a list of names as names."""
+    try:
+        listed_there = json.loads(text)
+    except ValueError:
+        return visible(text, 160)
+    if isinstance(listed_there, list) and all(isinstance(name, str) for name in listed_there):
+        return visible(", ".join(listed_there), 160)
+    return visible(text, 160)
 
 
 def result_told(result: Result | None, null: Null) -> str:
@@ -1123,39 +1312,78 @@ def explained_told(compared: TestCompared | ConclusionCompared) -> str:
     return listed([visible(label, 120) for label in compared.explained_by]) or "no change explains it"
 
 
+def added_and_removed(comparison: Comparison) -> tuple[str, ...]:
+    """One sentence for each model of which only one of the two cases tells anything."""
+    found: dict[tuple[str, str], list[TestCompared]] = {}
+    for test in comparison.tests:
+        found.setdefault((test.exhibit, test.role), []).append(test)
+    return tuple(
+        _only_in_one(exhibit, role, tests)
+        for (exhibit, role), tests in found.items()
+        if len({test.agreement for test in tests}) == 1 and tests[0].agreement in ONLY_IN_ONE
+    )
+
+
+ONLY_IN_ONE = {"only in the original": "in the case only", "only in the challenge": "in the challenge only"}
+
+
+def _only_in_one(exhibit: str, role: str, tests: Sequence[TestCompared]) -> str:
+    results = [result for test in tests for result in (test.original, test.challenge) if result is not None]
+    detected = sum(result.detected is True for result in results)
+    why = listed(tuple(dict.fromkeys(visible(label, 120) for test in tests for label in test.explained_by)))
+    return (
+        f"{visible(exhibit, 120)}, {visible(role, 40)}, stands {ONLY_IN_ONE[tests[0].agreement]}: "
+        f"{plural(len(results), 'outcome')}, {whole(detected)} of them {'counts' if detected == 1 else 'count'} as detected."
+        + (f" What could explain it: {why}." if why else "")
+    )
+
+
+def moved(comparison: Comparison) -> tuple[TestCompared | ConclusionCompared, ...]:
+    """What came out otherwise in the two cases for models that stand in both; conclusions after tests."""
+    both = {test.exhibit for test in comparison.tests if test.agreement not in ONLY_IN_ONE}
+    everything: tuple[TestCompared | ConclusionCompared, ...] = (*comparison.tests, *comparison.conclusions)
+    return tuple(each for each in everything if each.agreement != "same bytes" and each.exhibit in both)
+
+
+NOTHING_MOVED = (
+    "For every model that stands in both cases, every outcome and every conclusion has the same bytes in both."
+)
+
+
 def comparison_lines(comparison: Comparison) -> tuple[str, ...]:
-    """The whole comparison as sentences: the summary, what was changed, where both agree, then every difference."""
+    """The comparison as sentences: the summary, what was changed, who stands in one case only, and what moved."""
     changes = [f"Changed, {change.aspect}: {change_told(change)}." for change in comparison.changes]
+    differences = [_difference_told(each) for each in moved(comparison)]
     return (
         comparison_title(comparison) + ".",
         comparison_summary(comparison),
         *changes,
-        *_agreeing(comparison),
-        *(_difference_told(each) for each in comparison.tests if each.agreement != "same bytes"),
-        *(_difference_told(each) for each in comparison.conclusions if each.agreement != "same bytes"),
+        *added_and_removed(comparison),
+        *(differences or ([] if comparison.same_bytes else [NOTHING_MOVED])),
         seed_told(comparison),
         KNOWN_BEFORE,
     )
 
 
-def _agreeing(comparison: Comparison) -> tuple[str, ...]:
-    """The tests that came out to the same bytes, a line for each model; none where all did and the summary says so."""
-    found: dict[str, list[str]] = {}
-    for test in comparison.tests if not comparison.same_bytes else ():
-        if test.agreement == "same bytes":
-            found.setdefault(visible(test.exhibit, 120), []).append(visible(test.test, 120))
-    return tuple(f"{exhibit}, the same bytes: {', '.join(tests)}." for exhibit, tests in found.items())
+def what_compared(compared: TestCompared | ConclusionCompared) -> str:
+    """A test by its name, a conclusion by proposition, null and alternative."""
+    if isinstance(compared, TestCompared):
+        return visible(compared.test, 120)
+    title = f"{PROPOSITION_TITLES[compared.proposition]}, null {NULL_TITLES[compared.null]}"
+    return f"{title}, against ‘{visible(compared.alternative, 200)}’"
+
+
+def came_out(compared: TestCompared | ConclusionCompared) -> tuple[str, str]:
+    """What came out in the case, and in the challenge."""
+    if isinstance(compared, TestCompared):
+        return result_told(compared.original, compared.null), result_told(compared.challenge, compared.null)
+    return conclusion_told(compared.original), conclusion_told(compared.challenge)
 
 
 def _difference_told(compared: TestCompared | ConclusionCompared) -> str:
-    if isinstance(compared, TestCompared):
-        what = compared.test
-        told = [result_told(result, compared.null) for result in (compared.original, compared.challenge)]
-    else:
-        what = f"{PROPOSITION_TITLES[compared.proposition]}, null {NULL_TITLES[compared.null]}"
-        told = [conclusion_told(conclusion) for conclusion in (compared.original, compared.challenge)]
+    case, challenge = came_out(compared)
     return (
-        f"{visible(compared.exhibit, 120)}, {visible(what, 120)}: {AGREEMENTS[compared.agreement]}. "
-        f"The case: {told[0].rstrip('.')}. The challenge: {told[1].rstrip('.')}. "
+        f"{visible(compared.exhibit, 120)}, {what_compared(compared)}: {AGREEMENTS[compared.agreement]}. "
+        f"The case: {case.rstrip('.')}. The challenge: {challenge.rstrip('.')}. "
         f"What could explain it: {explained_told(compared)}."
     )
