@@ -277,7 +277,7 @@ def _recorded(case: CaseRead, body: Observed, where: str, tally: Tally) -> None:
 
 
 def _rests_on(case: CaseRead, one: Judged, record: Record, tally: Tally) -> None:
-    """Every observation of a record was entered before; a planned one of the line-up was itself planned."""
+    """Every observation of a record was entered before; those of a planned record were themselves planned."""
     earlier = [entry.body for entry in case.entries[: one.place] if isinstance(entry.body, Observed)]
     entered = {(body.observation, body.exhibit, body.examiner, body.examiner_version) for body in earlier}
     planned = {body.observation for body in earlier if not body.exploratory}
@@ -287,7 +287,7 @@ def _rests_on(case: CaseRead, one: Judged, record: Record, tally: Tally) -> None
         )
         key = (seen.digest, seen.exhibit, seen.examiner, seen.version)
         tally.hold(key in entered, one.where, what, "something was looked at that the ledger does not know")
-        if seen.exhibit == one.body.subject and not one.body.exploratory and key in entered:
+        if not one.body.exploratory and key in entered:
             what = f"is planned, and rests on an exploratory observation of {seen.exhibit} by {seen.examiner}"
             tally.hold(seen.digest in planned, one.where, what, "it was looked at outside the plan first")
     exhibits = {(seen.examiner, seen.exhibit) for seen in record.observations}

@@ -363,7 +363,7 @@ def _record_complete(case: CaseRead, one: Judged, tally: Tally) -> None:
 def _left_out(case: CaseRead, plan: Plan, one: Judged) -> Iterator[tuple[str, str]]:
     """Everybody in the record was observed by every planned examiner or has an entry that says why not; what was seen is used."""
     assert one.record is not None
-    earlier = [entry.body for entry in case.entries[: one.place] if isinstance(entry.body, Observed)]
+    earlier = [e.body for e in case.entries[: one.place] if isinstance(e.body, Observed) and not e.body.exploratory]
     entered = {(body.exhibit, body.examiner): body.observation for body in earlier}
     used = {(seen.exhibit, seen.examiner) for seen in one.record.observations}
     for identity in (one.record.reference, one.record.suspect, *one.record.controls):

@@ -93,8 +93,8 @@ CHECKS: tuple[tuple[int, str, str], ...] = (
         9,
         "Observations",
         "Every recorded observation is what its entry says. Nobody is asked twice, or observed twice as planned by one "
-        "examiner. Each examination rests on observations that were entered before it; those of "
-        "the line-up were planned where the examination is. Recorded relations speak of observed exhibits only.",
+        "examiner. Each examination rests on observations that were entered before it, a planned one on "
+        "planned ones. Recorded relations speak of observed exhibits only.",
     ),
     (
         10,
