@@ -82,7 +82,10 @@ class Bench:
             source = open_source(place)
             seen = examiner.observe(source)
             # Control packs are real models; a simulated world has a population of its own.
-            settings = {"packs": "none"} if "packs" in getattr(examiner, "PARAMETERS", {}) else {}
+            # Models are run on demand alone, and those of the bench are small.
+            on_the_bench: dict[str, bool | int | float | str] = {"packs": "none", "run": True, "places": 2048}
+            known = getattr(examiner, "PARAMETERS", {})
+            settings = {name: value for name, value in on_the_bench.items() if name in known}
             self._observations[key] = (
                 seen if isinstance(seen, Absent) else Subject(source=source, observation=seen, parameters=settings)
             )
@@ -310,6 +313,11 @@ def check_wrappings(examiner: Examiner, bench: Bench) -> None:
             folder = bench.exhibits.wrapped(suspect, wrapping.wrap, f"{part}: {wrapping.name}")
             where = f"{reference} | {suspect}, {wrapping.name}"
             places = (bench.exhibits[reference], bench.exhibits[suspect], folder)
+            if "run" in getattr(examiner, "PARAMETERS", {}) and not wrapping.runs:
+                declined = bench.related(examiner, places[0], folder, [])
+                assert isinstance(declined, Absent), f"{where}: run although it cannot be"
+                assert declined.reason.strip(), f"{where}: declined without a reason"
+                continue
             _check_wrapping(examiner, bench, places, where, exact=wrapping.exact, moves=wrapping.moves)
     for rewriting in REWRITINGS if part is Access.TRANSCRIPT else ():
         for reference, suspect in REWRAPPED[part]:
