@@ -20,8 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from filiation.case.amendments import plan_in_force
 from filiation.case.comparing import compare_cases
 from filiation.case.comparison import NOTE, Comparison, noted_in
@@ -41,6 +39,7 @@ from filiation.case.records import (
     Revealed,
     Role,
     Verification,
+    every_field,
 )
 from filiation.errors import RecordError, UsageError
 from filiation.evidence import digest
@@ -366,7 +365,7 @@ def changed_plan(plan: Plan, drawn: Drawn, changes: Mapping[str, Any]) -> PlanFi
                 f"an answer is given on the same {name}, {getattr(plan, name)}",
                 advice="open a case of your own for another question",
             )
-    told = {name: value for name, value in msgspec.to_builtins(plan).items() if name not in NOT_AT_ISSUE}
+    told = {name: value for name, value in every_field(plan).items() if name not in NOT_AT_ISSUE}
     told["announcement"] = {"basis": "claimant", "seed": drawn.seed}
     if "examiners" in changes:
         del told["propositions"]

@@ -7,6 +7,7 @@ that specifies the format, which has to tell the same as the code.
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import shutil
@@ -253,12 +254,13 @@ def test_checks_that_could_not_be_made_say_why(world: World, tmp_path: Path) -> 
 
 RECORDS: dict[str, tuple[bytes, str]] = {
     "whole": (canonical(Noted(text="a")), ""),
-    "with a space": (b'{"action":"note","objects":[], "text":"a"}', "canonical form"),
-    "keys in another order": (b'{"action":"note","text":"a","objects":[]}', "canonical form"),
-    "a field left out": (b'{"action":"note","text":"a"}', "canonical form of a whole"),
-    "a field twice": (b'{"action":"note","objects":[],"objects":[],"text":"a"}', "canonical form"),
-    "a field too many": (b'{"action":"note","more":1,"objects":[],"text":"a"}', "is no Noted"),
-    "an escape that is not needed": (b'{"action":"note","objects":[],"text":"\\u0061"}', "canonical form"),
+    "with a space": (b'{"action":"note", "text":"a"}', "canonical form"),
+    "keys in another order": (b'{"text":"a","action":"note"}', "canonical form"),
+    "a field left out": (b'{"action":"note"}', "is no Noted"),
+    "a field that has its default": (b'{"action":"note","objects":[],"text":"a"}', "canonical form of a whole"),
+    "a field twice": (b'{"action":"note","text":"a","text":"a"}', "canonical form"),
+    "a field too many": (b'{"action":"note","more":1,"text":"a"}', "is no Noted"),
+    "an escape that is not needed": (b'{"action":"note","text":"\\u0061"}', "canonical form"),
     "another kind": (b'{"action":"close","remark":""}', "is no Noted"),
     "no JSON": (b"\xff", "is no Noted"),
 }
@@ -405,13 +407,24 @@ def test_the_page_prints_the_checks_as_the_code_does() -> None:
 def described_records() -> list[type[Record]]:
     """Everything that stands in a case: all records of the contract but those that only verification speaks of."""
     found = [kind for _, kind in inspect.getmembers(records, inspect.isclass) if kind.__module__ == records.__name__]
-    return [kind for kind in found if kind.__name__ not in ("Failure", "Check", "Verification")]
+    return [kind for kind in found if kind.__name__ not in ("CaseRecord", "Failure", "Check", "Verification")]
 
 
 @pytest.mark.parametrize("kind", described_records(), ids=lambda kind: str(kind.__name__))
 def test_the_page_names_every_field_of_every_record_in_order(kind: type[Record]) -> None:
     rows = re.findall(r"^\| `(\w+)` \|[^|]+\|[^|]+\|$", sections()[kind.__name__], flags=re.MULTILINE)
     assert tuple(rows) == kind.__struct_fields__
+
+
+def test_the_page_tells_every_default() -> None:
+    """A field that has its default is left out of the bytes, so a reader has to know it."""
+    told = dict(re.findall(r"^\| `(\w+\.\w+)` \| `(.*)` \|$", sections()["Defaults"], flags=re.MULTILINE))
+    assert told == {
+        f"{kind.__name__}.{field.name}": json.dumps(msgspec.to_builtins(default))
+        for kind in described_records()
+        if issubclass(kind, records.CaseRecord)
+        for field, default in records.defaults(kind)
+    }
 
 
 def test_the_page_names_every_action() -> None:

@@ -23,7 +23,7 @@ from filiation.case.comparison import (
     Result,
     TestCompared,
 )
-from filiation.case.records import CounterTo, LineUpPlan, Manifest, Opened, Plan
+from filiation.case.records import CounterTo, LineUpPlan, Manifest, Opened, Plan, every_field
 from filiation.case.view import CaseView, ExaminedModel
 from filiation.errors import RecordError, UsageError
 from filiation.evidence import (
@@ -192,7 +192,7 @@ def _line_up(line_up: LineUpPlan) -> dict[str, str]:
 
 
 def _fields(record: Record) -> dict[str, str]:
-    return {name: _text(value) for name, value in msgspec.to_builtins(record).items()}
+    return {name: _text(value) for name, value in every_field(record).items()}
 
 
 def _contents(manifests: Mapping[str, Manifest]) -> dict[str, str]:

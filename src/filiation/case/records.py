@@ -25,6 +25,13 @@ RECEIPT_TYPE = "urn:filiation:receipt:v1"
 Setting = bool | int | float | str
 
 
+class CaseRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of the records of a case: a field that has its default is left out of the bytes.
+
+    So a later version may add fields with defaults, and what was written before keeps its bytes and its digest.
+    """
+
+
 class Header(Record, frozen=True, kw_only=True):
     """`case.json`: which case this folder holds. `case`: 32 hexadecimal digits drawn at random when it was opened."""
 
@@ -45,7 +52,7 @@ class PublicKey(Record, frozen=True, kw_only=True):
     scheme: Literal["ed25519"] = "ed25519"
 
 
-class Authority(Record, frozen=True, kw_only=True):
+class Authority(CaseRecord, frozen=True, kw_only=True):
     """A time-stamping authority (RFC 3161). `certificate`: digest of the object that holds its root certificate (PEM)."""
 
     name: str
@@ -53,7 +60,7 @@ class Authority(Record, frozen=True, kw_only=True):
     certificate: str
 
 
-class CounterTo(Record, frozen=True, kw_only=True):
+class CounterTo(CaseRecord, frozen=True, kw_only=True):
     """The case that a counter-case answers, as it stood: the head of its ledger after entry `sequence`."""
 
     case: str
@@ -69,7 +76,7 @@ Role = Literal["reference", "suspect", "control", "candidate", "material"]
 """`candidate`: stands in the pool from which foils are drawn; `material`: anything else that is kept (probes, letters)."""
 
 
-class Manifest(Record, frozen=True, kw_only=True):
+class Manifest(CaseRecord, frozen=True, kw_only=True):
     """One exhibit as it was admitted.
 
     `location` is how it is opened ('.' stands for the object's folder; for models it is only a hint on another machine).
@@ -95,7 +102,7 @@ class Manifest(Record, frozen=True, kw_only=True):
 # ---------------------------------------------------------------------------------------------------------------- plan
 
 
-class PlannedProposition(Record, frozen=True, kw_only=True):
+class PlannedProposition(CaseRecord, frozen=True, kw_only=True):
     """A proposition with its alternative, and the tests that speak to it with the weights by which their e-values merge.
 
     Weights of tests that share a kind of null sum to 1 within it (checked when the plan is sealed).
@@ -106,7 +113,7 @@ class PlannedProposition(Record, frozen=True, kw_only=True):
     weights: dict[str, float]
 
 
-class PlannedExhibit(Record, frozen=True, kw_only=True):
+class PlannedExhibit(CaseRecord, frozen=True, kw_only=True):
     """An exhibit that the plan names before anybody looked at it. Whoever stands in the pool may be drawn as a foil."""
 
     exhibit: str
@@ -114,7 +121,7 @@ class PlannedExhibit(Record, frozen=True, kw_only=True):
     attributes: dict[str, Setting] = msgspec.field(default_factory=dict)
 
 
-class LineUpPlan(Record, frozen=True, kw_only=True):
+class LineUpPlan(CaseRecord, frozen=True, kw_only=True):
     """How foils are found: drawn from the pool, among those like the suspect in everything that is not at issue.
 
     `matched_on` names attributes; numbers count as alike within the factor `tolerance`, words where they are equal.
@@ -128,7 +135,7 @@ class LineUpPlan(Record, frozen=True, kw_only=True):
     shares_explanation: tuple[str, ...] = ()
 
 
-class Announcement(Record, frozen=True, kw_only=True):
+class Announcement(CaseRecord, frozen=True, kw_only=True):
     """The public randomness that a plan waits for. `basis` 'claimant': there is none, and the report says so.
 
     drand: `chain` is the chain's hash, `round` the number of the round, `public_key`, `genesis` (seconds since 1970) and
@@ -147,7 +154,7 @@ class Announcement(Record, frozen=True, kw_only=True):
     seed: str = ""  # 'claimant' only: 64 hexadecimal digits
 
 
-class Stopping(Record, frozen=True, kw_only=True):
+class Stopping(CaseRecord, frozen=True, kw_only=True):
     """When asking stops. `rule`: 'fixed' asks everything; 'path maximum' stands for answers that `filiation probe` recorded in
     rounds: the examiner that ranks them is given the looks, and the case asks no endpoint itself."""
 
@@ -158,7 +165,7 @@ class Stopping(Record, frozen=True, kw_only=True):
     budget_seconds: float = 0.0
 
 
-class Asking(Record, frozen=True, kw_only=True):
+class Asking(CaseRecord, frozen=True, kw_only=True):
     """How endpoints are asked; what is left out is the server's own choice, and unknown."""
 
     temperature: float | None = None
@@ -169,21 +176,21 @@ class Asking(Record, frozen=True, kw_only=True):
     system: str = ""
 
 
-class Probes(Record, frozen=True, kw_only=True):
+class Probes(CaseRecord, frozen=True, kw_only=True):
     """Probes that endpoints will be asked: a shipped set, how many are drawn from it with the plan's seed."""
 
     name: str
     count: int
 
 
-class Tolerance(Record, frozen=True, kw_only=True):
+class Tolerance(CaseRecord, frozen=True, kw_only=True):
     """What counts as the same when exhibits are acquired and observed again: recomputing has no tolerance at all."""
 
     log10_p: float = 0.5
     share: float = 0.02
 
 
-class Plan(Record, frozen=True, kw_only=True):
+class Plan(CaseRecord, frozen=True, kw_only=True):
     """Everything that is fixed before the suspect is looked at. Its digest is what is sealed, signed and stamped."""
 
     case: str
@@ -208,7 +215,7 @@ class Plan(Record, frozen=True, kw_only=True):
 # -------------------------------------------------------------------------------------------- what the ledger's entries say
 
 
-class Opened(Record, frozen=True, kw_only=True, tag_field="action", tag="open"):
+class Opened(CaseRecord, frozen=True, kw_only=True, tag_field="action", tag="open"):
     """The first entry, always. `party`: for whom the case is made ('claimant', 'accused', 'neutral' or a name)."""
 
     case: str
@@ -220,7 +227,7 @@ class Opened(Record, frozen=True, kw_only=True, tag_field="action", tag="open"):
     counter_to: CounterTo | None = None
 
 
-class Admitted(Record, frozen=True, kw_only=True, tag_field="action", tag="admit"):
+class Admitted(CaseRecord, frozen=True, kw_only=True, tag_field="action", tag="admit"):
     """An exhibit, by the digest of its `Manifest`."""
 
     exhibit: str
@@ -228,7 +235,7 @@ class Admitted(Record, frozen=True, kw_only=True, tag_field="action", tag="admit
     manifest: str
 
 
-class Sealed(Record, frozen=True, kw_only=True, tag_field="action", tag="seal"):
+class Sealed(CaseRecord, frozen=True, kw_only=True, tag_field="action", tag="seal"):
     """A plan, by digest. `replaces` is empty for the first one; an amendment says why, what, and what was known by then."""
 
     plan: str
@@ -238,7 +245,7 @@ class Sealed(Record, frozen=True, kw_only=True, tag_field="action", tag="seal"):
     suspect_was_observed: bool = False
 
 
-class Drawn(Record, frozen=True, kw_only=True, tag_field="action", tag="draw"):
+class Drawn(CaseRecord, frozen=True, kw_only=True, tag_field="action", tag="draw"):
     """Seed, foils and code names of a plan. `commitment`: SHA-256 of the 32 secret bytes that assign the code names.
 
     `seed`: HMAC-SHA256(key = plan digest, message = the beacon's randomness), or the claimant's own choice.
@@ -253,7 +260,7 @@ class Drawn(Record, frozen=True, kw_only=True, tag_field="action", tag="draw"):
     beacon: str = ""  # object: the beacon's own file
 
 
-class Observed(Record, frozen=True, kw_only=True, tag_field="action", tag="observe"):
+class Observed(CaseRecord, frozen=True, kw_only=True, tag_field="action", tag="observe"):
     """What an examiner recorded of one exhibit, by the digest of its `evidence.Observation`; or why there is nothing.
 
     `exhibit` is a code name for the suspect and the foils until they are revealed.
@@ -268,7 +275,7 @@ class Observed(Record, frozen=True, kw_only=True, tag_field="action", tag="obser
     exploratory: bool = False
 
 
-class Asked(Record, frozen=True, kw_only=True, tag_field="action", tag="ask"):
+class Asked(CaseRecord, frozen=True, kw_only=True, tag_field="action", tag="ask"):
     """An endpoint was asked: the recording of raw exchanges (object), and the transcript made of it (object)."""
 
     exhibit: str
@@ -279,7 +286,7 @@ class Asked(Record, frozen=True, kw_only=True, tag_field="action", tag="ask"):
     answers: int
 
 
-class Examined(Record, frozen=True, kw_only=True, tag_field="action", tag="examine"):
+class Examined(CaseRecord, frozen=True, kw_only=True, tag_field="action", tag="examine"):
     """One model of the line-up was examined against the reference.
 
     `record`: digest of the whole `evidence.Examination`, its circumstances left out; `outcomes`: digest of outcomes and
@@ -294,7 +301,7 @@ class Examined(Record, frozen=True, kw_only=True, tag_field="action", tag="exami
     purpose: str = ""
 
 
-class Revealed(Record, frozen=True, kw_only=True, tag_field="action", tag="reveal"):
+class Revealed(CaseRecord, frozen=True, kw_only=True, tag_field="action", tag="reveal"):
     """Which exhibit stood behind which code name, with the secret that proves it was fixed before."""
 
     plan: str
@@ -302,7 +309,7 @@ class Revealed(Record, frozen=True, kw_only=True, tag_field="action", tag="revea
     exhibits: dict[str, str]
 
 
-class Reported(Record, frozen=True, kw_only=True, tag_field="action", tag="report"):
+class Reported(CaseRecord, frozen=True, kw_only=True, tag_field="action", tag="report"):
     """Files written to `reports/`, by digest, and the declarations they carry (object).
 
     `made_with` names the program and a digest of its source: only the same one lays a report out to the same bytes.
@@ -315,14 +322,14 @@ class Reported(Record, frozen=True, kw_only=True, tag_field="action", tag="repor
     draft: bool = False
 
 
-class Noted(Record, frozen=True, kw_only=True, tag_field="action", tag="note"):
+class Noted(CaseRecord, frozen=True, kw_only=True, tag_field="action", tag="note"):
     """A remark, and objects that go with it. Free text is held to the report's wording."""
 
     text: str
     objects: tuple[str, ...] = ()
 
 
-class Recovered(Record, frozen=True, kw_only=True, tag_field="action", tag="recover"):
+class Recovered(CaseRecord, frozen=True, kw_only=True, tag_field="action", tag="recover"):
     """An interrupted write was found and taken away: what was cut, and that nothing that was recorded was lost."""
 
     bytes_cut: int
@@ -330,7 +337,7 @@ class Recovered(Record, frozen=True, kw_only=True, tag_field="action", tag="reco
     reason: str
 
 
-class Closed(Record, frozen=True, kw_only=True, tag_field="action", tag="close"):
+class Closed(CaseRecord, frozen=True, kw_only=True, tag_field="action", tag="close"):
     """The last entry of a closed case."""
 
     remark: str = ""
@@ -341,7 +348,7 @@ Body = (
 )
 
 
-class Entry(Record, frozen=True, kw_only=True):
+class Entry(CaseRecord, frozen=True, kw_only=True):
     """One line of the ledger. `previous`: digest of the entry before; of the header for the first, whose sequence is 1."""
 
     sequence: int
@@ -354,7 +361,7 @@ class Entry(Record, frozen=True, kw_only=True):
 # ---------------------------------------------------------------------------------------------------------- checkpoints
 
 
-class CheckpointPredicate(Record, frozen=True, kw_only=True):
+class CheckpointPredicate(CaseRecord, frozen=True, kw_only=True):
     """What a checkpoint says besides its subject, the head of the ledger. `stamps`: the authorities that stamped it."""
 
     case: str
@@ -366,7 +373,7 @@ class CheckpointPredicate(Record, frozen=True, kw_only=True):
     previous: str = ""  # SHA-256 of the file of the checkpoint before; empty for the first
 
 
-class ReceiptPredicate(Record, frozen=True, kw_only=True):
+class ReceiptPredicate(CaseRecord, frozen=True, kw_only=True):
     """The time-stamps of a checkpoint by SHA-256, so that not a byte of them can change unseen."""
 
     case: str
@@ -378,7 +385,7 @@ class ReceiptPredicate(Record, frozen=True, kw_only=True):
 # --------------------------------------------------------------------------------------------------------- declarations
 
 
-class Declarations(Record, frozen=True, kw_only=True):
+class Declarations(CaseRecord, frozen=True, kw_only=True):
     """What an expert has to say in a report over their own name. While one of the required fields is blank it is a draft.
 
     All fields are free text, held to the report's wording; `REQUIRED` names those that may not be blank.
@@ -448,6 +455,26 @@ class Verification(Record, frozen=True, kw_only=True):
     @property
     def passed(self) -> bool:
         return bool(self.checks) and all(not check.failures for check in self.checks)
+
+
+def defaults(kind: type[msgspec.Struct]) -> list[tuple[msgspec.structs.FieldInfo, Any]]:
+    """The fields of a record that have a default, with it."""
+    found = []
+    for field in msgspec.structs.fields(kind):
+        if field.default is not msgspec.NODEFAULT:
+            found.append((field, field.default))
+        elif field.default_factory is not msgspec.NODEFAULT:
+            found.append((field, field.default_factory()))
+    return found
+
+
+def every_field(value: Any) -> Any:
+    """A record as plain values with all its fields, those that have their default too."""
+    if isinstance(value, msgspec.Struct):
+        return {name: every_field(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, list | tuple):
+        return [every_field(each) for each in value]
+    return {name: every_field(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def body_fields(body: Body) -> dict[str, Any]:

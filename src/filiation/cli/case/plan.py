@@ -75,7 +75,7 @@ def _show(case: Path, json: bool) -> None:
 
 
 def _json(found: Plan) -> str:
-    return msgspec.json.format(msgspec.json.encode(found, order="deterministic"), indent=1).decode()
+    return msgspec.json.format(msgspec.json.encode(every_field(found), order="deterministic"), indent=1).decode()
 
 
 def told_of(found: Plan) -> list[str]:
