@@ -75,6 +75,8 @@ def _show(case: Path, json: bool) -> None:
 
 
 def _json(found: Plan) -> str:
+    from filiation.case.records import every_field
+
     return msgspec.json.format(msgspec.json.encode(every_field(found), order="deterministic"), indent=1).decode()
 
 
