@@ -1345,6 +1345,7 @@ def moved(comparison: Comparison) -> tuple[TestCompared | ConclusionCompared, ..
     return tuple(each for each in everything if each.agreement != "same bytes" and each.exhibit in both)
 
 
+SAME_IN_BOTH = "The same bytes in both; what came out stands under every finding and under the statements:"
 NOTHING_MOVED = (
     "For every model that stands in both cases, every outcome and every conclusion has the same bytes in both."
 )
