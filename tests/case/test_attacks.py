@@ -8,6 +8,7 @@ is by construction: the case of the tests verifies, and what is done to it is on
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -37,7 +38,8 @@ from filiation.case.records import (
     Sealed,
 )
 from filiation.evidence import Examination, FileRecord, Identity, Observation, Relations
-from filiation.investigation import judge_again
+from filiation.examiners.catalogue import chosen
+from filiation.investigation import judge_again, not_examined
 from filiation.proceedings import appendix
 from filiation.proceedings.appendix import transcript_in
 from filiation.proceedings.plan_file import weights_of
@@ -54,6 +56,7 @@ from tests.case.test_tampering import (
     STAMPS,
     another_recorded_relation,
     changing,
+    with_fields,
     with_record,
 )
 from tests.case.worlds import ATTRIBUTES, SECRET, Change, World, failed, verified, write_case
@@ -160,6 +163,12 @@ def of_another_lineage(record: Examination) -> Examination:
     return replaced(record, controls=tuple(replaced(each, lineage_id="atlas") for each in record.controls))
 
 
+def with_the_relation_of_a_control(record: Examination) -> Examination:
+    """An unwelcome finding about a foil replaced by the harmless one about the control, which everybody knows."""
+    of = record.relations["tokenizer"]
+    return replaced(record, relations={**record.relations, "tokenizer": replaced(of, pair=of.reference_by_control[0])})
+
+
 def by_an_examiner_of_ones_own(record: Examination) -> Examination:
     data = msgspec.json.encode(record.relations["tokenizer"]).replace(b'"tokenizer"', b'"my_tokenizer"')
     return replaced(record, relations={**record.relations, "my_tokenizer": msgspec.json.decode(data, type=Relations)})
@@ -196,6 +205,14 @@ CAUGHT: dict[str, tuple[Callable[[World], Change], int]] = {
     "a control made a relative when it was examined": (
         lambda w: changing(Examined, with_record(of_another_lineage)),
         CUSTODY,
+    ),
+    "a relation of the control in the place of the foil's": (
+        lambda w: changing(Examined, with_record(with_the_relation_of_a_control)),
+        OBSERVATIONS,
+    ),
+    "code names revealed under another plan": (
+        lambda w: changing(Revealed, with_fields(plan="0" * 64)),
+        DRAW,
     ),
     "an examiner that only the claimant has": (
         lambda w: changing(Examined, with_record(by_an_examiner_of_ones_own)),
@@ -308,6 +325,33 @@ def test_a_relation_that_nobody_saw_is_accepted_and_the_verifier_says_that_it_co
     found = verified(case_folder)
     assert found.passed
     assert any("--reacquire" in remark for remark in found.remarks)
+
+
+def test_a_relation_that_is_kept_back_is_told(world: World, tmp_path: Path) -> None:
+    """Somebody says that a foil could not be related to the reference, and so hides that it was found."""
+    with CaseFolder.open(world.folder) as case:
+        body = next(e.body for e in case.entries if isinstance(e.body, Examined) and not e.body.exploratory)
+        plan = case.get_record(body.plan, Plan)
+    (examiner,) = chosen(("tokenizer",))
+
+    def kept_back(record: Examination) -> Examination:
+        reason = "the vocabularies could not be read"
+        others = [outcome for outcome in record.outcomes if outcome.examiner != examiner.NAME]
+        outcomes = (*others, *not_examined(examiner, record.reference.name, record.suspect.name, reason))
+        relations = {name: of for name, of in record.relations.items() if name != examiner.NAME}
+        return judge_again(replaced(record, relations=relations, outcomes=outcomes), weights_of(plan))
+
+    found = verified(world.remade(tmp_path / "case", changing(Examined, with_record(kept_back))))
+    assert found.passed
+    assert any(f"by tokenizer of atlas or {body.subject} with {body.subject}" in remark for remark in found.remarks)
+
+
+def test_the_name_of_a_file_that_is_no_text_can_be_told(world: World, tmp_path: Path) -> None:
+    case = world.copy(tmp_path / "case")
+    with open(os.fsencode(case / "reports") + b"/\xff.html", "wb"):
+        found = verified(case)
+    assert not found.passed
+    assert b"udcff.html" in msgspec.json.encode(found)
 
 
 PLANS: dict[str, tuple[Callable[[Plan], Plan], str]] = {

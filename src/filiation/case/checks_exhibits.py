@@ -294,6 +294,8 @@ def _rests_on(case: CaseRead, one: Judged, record: Record, tally: Tally) -> None
     for examiner, exhibit in sorted(record.related - exhibits):
         what = f"{examiner} relates {exhibit}, which the record holds no observation of"
         tally.hold(False, one.where, what, "a relation was recorded of something that nobody observed")
+    for what in record.misplaced:
+        tally.hold(False, one.where, what, "other models were judged than those that the record names")
     twice = len(exhibits) != len(record.observations)
     tally.hold(
         not twice, one.where, "one exhibit is observed twice by one examiner", "it is unclear which one was judged"

@@ -261,6 +261,8 @@ def _opened_secret(case: CaseRead, before: Sequence[Entry], body: Revealed, wher
     meaning = "who stood behind the code names was not fixed before, or is not told truly"
     if not tally.hold(drawn is not None, where, "reveals code names that nobody drew", meaning) or drawn is None:
         return
+    what = f"reveals under the plan {body.plan}, and was drawn under {drawn.plan}"
+    tally.hold(body.plan == drawn.plan, where, what, meaning)
     plan = case.plans.get(drawn.plan)
     try:
         secret = bytes.fromhex(body.secret)

@@ -45,7 +45,8 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Record:
-    """The short form of an examination's record. `differs` is empty where judging again gave the same bytes."""
+    """The short form of an examination's record. `differs` is empty where judging again gave the same bytes; `related` are examiner
+    and exhibit of everybody who stands in a relation, `misplaced` says which relations stand where others belong."""
 
     reference: Identity
     suspect: Identity
@@ -53,6 +54,7 @@ class Record:
     seed: int
     observations: tuple[Seen, ...]
     related: frozenset[tuple[str, str]]
+    misplaced: tuple[str, ...]
     outcomes: tuple[Spoken, ...]
     outcomes_digest: str
     differs: str
@@ -120,6 +122,7 @@ def _judged(case: CaseRead, place: int, entry: Entry, body: Examined, judge: Jud
                 for digest, seen in zip(digests, examination.observations, strict=True)
             ),
             related=frozenset(_related(examination.relations)),
+            misplaced=tuple(_misplaced(examination)),
             outcomes=tuple(map(_spoken, examination.outcomes)),
             outcomes_digest=outcomes_digest(bytes(parts.outcomes), bytes(parts.conclusions)),
             differs=differs,
@@ -179,3 +182,20 @@ def _related(relations: dict[str, Relations]) -> Iterator[tuple[str, str]]:
     for examiner, of in relations.items():
         for one in (of.pair, *of.reference_by_control, *of.control_by_suspect, *of.control_by_control):
             yield from ((examiner, one.first), (examiner, one.second))
+
+
+def _misplaced(examination: Examination) -> Iterator[str]:
+    """Relations that are not of those, or not made under the seed, that their place in the record tells; or that stand in it twice."""
+    reference, suspect = {examination.reference.name}, {examination.suspect.name}
+    controls = {identity.name for identity in examination.controls}
+    for examiner, of in examination.relations.items():
+        placed = [(of.pair, reference, suspect)]
+        placed += [(one, reference, controls) for one in of.reference_by_control]
+        placed += [(one, controls, suspect) for one in of.control_by_suspect]
+        placed += [(one, controls, controls) for one in of.control_by_control]
+        seen: set[tuple[str, str]] = set()
+        for one, first, second in placed:
+            belongs = one.first in first and one.second in second and (one.first, one.second) not in seen
+            if not belongs or (one.examiner, one.seed) != (examiner, examination.seed):
+                yield f"a relation of {one.first} and {one.second} by {one.examiner} stands where another belongs"
+            seen.add((one.first, one.second))

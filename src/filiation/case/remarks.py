@@ -45,6 +45,7 @@ def of_choices(case: CaseRead, judged: Sequence[Judged]) -> Iterator[str]:
     yield from _of_one_model_under_two_names(case)
     yield from _of_names(case)
     yield from _of_missing_stamps(case)
+    yield from _of_gaps(case, judged)
     yield from _of_unbound_exhibits(case, judged)
     yield from _of_reports(case)
 
@@ -215,6 +216,28 @@ def _of_missing_stamps(case: CaseRead) -> Iterator[str]:
             look, result = look or number, number if isinstance(body, Examined) else result
         elif isinstance(body, Revealed) and not any(result <= each < number for each in stamped):
             yield f"no time-stamp stands between the last result (entry {result}) and the reveal (entry {number})"
+
+
+def _of_gaps(case: CaseRead, judged: Sequence[Judged]) -> Iterator[str]:
+    """What could not be looked at or related is taken at the writer's word, and may have been unwelcome."""
+    planned = [e.body for e in case.entries if isinstance(e.body, Observed) and not e.body.exploratory]
+    seeing = {body.examiner for body in planned if body.observation}
+    blind = [f"{body.examiner} of {body.exhibit}" for body in planned if body.absent and body.examiner in seeing]
+    if blind:
+        yield f"nothing was recorded, for a reason that only the writer knows, by {_some(blind)}"
+    records = [one.record for one in judged if one.record is not None and not one.body.exploratory]
+    controls = {identity.name for record in records for identity in record.controls}
+    ranked = {examiner for record in records for examiner, name in record.related if name in controls}
+    gaps = dict.fromkeys(
+        f"{seen.examiner} of {record.reference.name} or {record.suspect.name} with {seen.exhibit}"
+        for record in records
+        for seen in record.observations
+        if (seen.examiner, seen.exhibit) not in record.related
+        and (seen.exhibit == record.suspect.name or (seen.exhibit in controls and seen.examiner in ranked))
+        and any((each.examiner, each.exhibit) == (seen.examiner, record.reference.name) for each in record.observations)
+    )
+    if gaps:
+        yield f"nothing was related although both had been observed, by {_some(gaps)}"
 
 
 def _of_unbound_exhibits(case: CaseRead, judged: Sequence[Judged]) -> Iterator[str]:

@@ -19,7 +19,7 @@ class Tally:
         self.looked_at += count
 
     def fail(self, where: str, what: str, meaning: str) -> None:
-        self.failures.append(Failure(where=where, what=what, meaning=meaning))
+        self.failures.append(Failure(where=_writable(where), what=_writable(what), meaning=_writable(meaning)))
 
     def hold(self, holds: bool, where: str, what: str, meaning: str) -> bool:
         """One thing looked at: a failure unless `holds`. Returns `holds`."""
@@ -40,3 +40,8 @@ class Tally:
             failures=tuple(self.failures),
             note="; ".join(notes),
         )
+
+
+def _writable(text: str) -> str:
+    """Names of files may hold bytes that are no text: they are written as escapes, so that the result can be written at all."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -94,7 +94,7 @@ CHECKS: tuple[tuple[int, str, str], ...] = (
         "Observations",
         "Every recorded observation is what its entry says. Nobody is asked twice, or observed twice as planned by one "
         "examiner. Each examination rests on observations that were entered before it, a planned one on "
-        "planned ones. Recorded relations speak of observed exhibits only.",
+        "planned ones. Recorded relations speak of observed exhibits only, and each of those that its place in the record tells.",
     ),
     (
         10,
