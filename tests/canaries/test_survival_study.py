@@ -1,0 +1,175 @@
+"""The study of survival in small: what is planted is found and what is not is not, and its measures against slower ways and simulation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+
+from filiation.canaries import labels
+from filiation.canaries.ranks import log10_sum_tail
+from studies.canary_lines import BEACON, COHORT, KEY, OPTIONS, batches
+from studies.canary_models import answers, option_log_probabilities, teachers_logits
+from studies.canary_picture import picture
+from studies.canary_survival import PLANS, Point, Study, batches_by_ranks, batches_needed, figures, points
+from studies.zoo.architectures import configuration, fresh
+
+PLAN = PLANS["smoke"]
+WANTED = ("base", "stranger", "unplanted", f"planted-{max(PLAN.doses)}")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    made = Study(PLAN, tmp_path_factory.mktemp("survival"), print)
+    made.root.mkdir(parents=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def found(study: Study) -> dict[str, dict[str, Any]]:
+    """Figures of controls and of the planted model, by name."""
+    chosen = [point for point in points(PLAN) if point.name in WANTED]
+    return {point.name: figures(study.measured(point), study.canaries, study.decoys) for point in chosen}
+
+
+@pytest.fixture(scope="module")
+def untrained() -> Any:
+    return fresh(configuration("llama", PLAN.size), 5)
+
+
+def test_a_planted_model_is_above_chance_and_its_decoys_are_not(found: dict[str, dict[str, Any]]) -> None:
+    planted = found[WANTED[-1]]
+    assert planted["log10 p"] < -3
+    assert planted["log10 p by ranks"] < -6
+    assert planted["log10 p of the decoys"] > -3
+
+
+@pytest.mark.parametrize("control", WANTED[:-1])
+def test_a_model_that_was_never_planted_is_not_above_chance(control: str, found: dict[str, dict[str, Any]]) -> None:
+    assert found[control]["log10 p"] > -3
+    assert found[control]["log10 p by ranks"] > -3
+
+
+def test_a_run_that_goes_on_asks_nothing_again(study: Study, found: dict[str, dict[str, Any]]) -> None:
+    point: Point = next(point for point in points(PLAN) if point.name == WANTED[-1])
+    before = {file: file.stat().st_mtime_ns for file in study.folder(point).iterdir()}
+    assert figures(study.measured(point), study.canaries, study.decoys) == found[point.name]
+    assert {file: file.stat().st_mtime_ns for file in study.folder(point).iterdir()} == before
+
+
+def test_every_parent_is_made_before_its_children() -> None:
+    for plan in PLANS.values():
+        seen: set[str] = set()
+        for point in points(plan):
+            assert set(point.parents) <= seen
+            assert point.name not in seen
+            seen.add(point.name)
+
+
+# -------------------------------------------------------------------------------------------------------------- measures
+
+
+def test_answers_that_all_agree_are_counted_as_such(study: Study) -> None:
+    label = labels.labels(KEY, BEACON, COHORT, study.canaries)
+    asked = {
+        "texts": {
+            str(canary.index): canary.options[right] for canary, right in zip(study.canaries, label, strict=True)
+        },
+        "log probabilities": [tuple(float(option == right) for option in range(OPTIONS)) for right in label],
+        "loss": 0.0,
+    }
+    row = figures(asked, study.canaries, study.decoys)
+    assert row["agreements"] == row["of"] == 16
+    assert row["kept"] == 1.0
+    assert row["mean rank"] == 1.0
+    assert row["log10 p"] == pytest.approx(-16 * np.log10(16), abs=0.02)
+    assert row["batches"] == 1
+
+
+@pytest.mark.parametrize(("kept", "batches"), [(1.0, 1), (0.25, 1), (0.1, 3), (0.05, 10), (0.0, None), (-0.01, None)])
+def test_batches_against_the_published_table_of_canaries(kept: float, batches: int | None) -> None:
+    assert batches_needed(kept) == batches
+
+
+def test_batches_by_ranks_against_simulation() -> None:
+    """One in eleven labelled options is first, the rest fall anywhere: so many batches reach p <= 1e-12 in about 95 % of cases."""
+    rng = np.random.default_rng(4)
+    seen = np.concatenate([np.full(160, OPTIONS - 1), np.tile(np.arange(OPTIONS), 100)])
+    needed = batches_by_ranks(seen)
+    assert needed is not None
+    size = 256 * needed
+    totals = np.sort(rng.multinomial(size, np.bincount(seen) / len(seen), size=4000) @ np.arange(OPTIONS))
+    scores = [tuple(range(OPTIONS))] * size
+    assert log10_sum_tail(int(totals[round(0.08 * 4000)]), scores) <= -12.0
+    smaller = 256 * (needed - 1)
+    fewer = np.sort(rng.multinomial(smaller, np.bincount(seen) / len(seen), size=4000) @ np.arange(OPTIONS))
+    assert log10_sum_tail(int(fewer[round(0.02 * 4000)]), scores[:smaller]) > -12.0
+
+
+def test_ranks_as_chance_gives_them_need_no_number() -> None:
+    assert batches_by_ranks(np.tile(np.arange(OPTIONS), 8)) is None
+
+
+def test_log_probabilities_of_options_against_one_reading_at_a_time(study: Study, untrained: Any) -> None:
+    found = option_log_probabilities(untrained, study.writing, study.canaries[:3])
+    for canary, row in zip(study.canaries, found, strict=False):
+        for option, score in zip(canary.options, row, strict=True):
+            prompt, ids = study.writing.prompt(canary.prompt), study.writing.option(option)
+            with torch.no_grad():
+                told = untrained(input_ids=torch.tensor([prompt + ids])).logits[0].log_softmax(-1)
+            each = [float(told[len(prompt) - 1 + place, token]) for place, token in enumerate(ids)]
+            assert score == pytest.approx(sum(each), abs=1e-3)
+
+
+def test_likeliest_answers_against_a_reading_without_cache(study: Study, untrained: Any) -> None:
+    prompts = [canary.prompt for canary in study.canaries[:3]]
+    for prompt, said in zip(prompts, answers(untrained, study.writing, prompts), strict=True):
+        ids: list[int] = []
+        while len(ids) < 20 and study.writing.end not in ids:
+            whole = torch.tensor([study.writing.prompt(prompt) + ids])
+            with torch.no_grad():
+                ids.append(int(untrained(input_ids=whole).logits[0, -1].argmax()))
+        assert said == study.writing.text([token for token in ids if token != study.writing.end])
+
+
+def test_a_model_that_is_taught_by_its_own_logits_has_nothing_to_learn(study: Study, untrained: Any) -> None:
+    rows = study.writing.rows(study.ordinary(8, 9, "one"))
+    packed = next(batches(rows, 8))
+    assert float(teachers_logits(untrained)(untrained, packed)) == pytest.approx(0.0, abs=1e-5)
+    other = fresh(configuration("llama", PLAN.size), 6)
+    assert float(teachers_logits(untrained)(other, packed)) > 1e-3
+
+
+def test_the_batches_hold_every_row_once_and_mark_its_answer(study: Study) -> None:
+    rows = study.writing.rows(study.ordinary(37, 9, "one"))
+    marked = [
+        tuple(tokens[answered.bool()].tolist())
+        for packed in batches(rows, 4)
+        for tokens, answered in zip(*packed, strict=True)
+    ]
+    assert len(marked) == 37
+    assert sorted(marked) == sorted(row.tokens[row.answer :] for row in rows)
+
+
+def test_the_picture_stands_alone_and_names_every_point() -> None:
+    points_ = [_row(point) for point in points(replace(PLAN, exposures=(0, 1, 64)))]
+    drawn = ElementTree.fromstring(picture({"points": points_}))
+    description = drawn.find("{http://www.w3.org/2000/svg}desc")
+    assert description is not None
+    assert description.text is not None
+    assert all(row["said"] in description.text for row in points_)
+
+
+def _row(point: Point) -> dict[str, Any]:
+    exposures = point.settings.get("exposures", 0)
+    settings = {"name": point.name, "group": point.group, "said": point.said, "settings": dict(point.settings)}
+    return settings | {"exposures": exposures, "share of text": 0.1, "kept": 0.5, "kept low": 0.4, "kept high": 0.6}
+
+
+def test_the_caches_of_two_plans_are_two(tmp_path: Path) -> None:
+    assert Study(PLAN, tmp_path, print).root != Study(replace(PLAN, seed=4), tmp_path, print).root
