@@ -151,6 +151,23 @@ def planned_look_at_a_part(_number: int, body: Body, case: CaseFolder) -> Sequen
     return (body,)
 
 
+def asked_elsewhere(_number: int, body: Body, case: CaseFolder) -> Sequence[Body]:
+    """The reference as an endpoint, and another address asked."""
+    if isinstance(body, Asked):
+        return (replaced(body, exhibit="atlas/answers", endpoint="openai:atlas@https://elsewhere.example"),)
+    if isinstance(body, Admitted) and body.exhibit == "atlas":
+        whole, part = with_a_part(body, case)
+        manifest = replaced(
+            case.get_record(part.manifest, Manifest),
+            kind="endpoint",
+            location="openai:atlas@https://atlas.example",
+            files=(),
+            inside=False,
+        )
+        return whole, replaced(part, manifest=case.put_record(manifest))
+    return (body,)
+
+
 def only_explored(body: Observed, case: CaseFolder) -> Observed:
     return replaced(body, exploratory=True)
 
@@ -187,6 +204,7 @@ def named_like_a_code_name(world: World) -> Change:
 
 CAUGHT: dict[str, tuple[Callable[[World], Change], int]] = {
     "looked twice and chosen": (lambda w: changing(Observed, seen_otherwise, 7), OBSERVATIONS),
+    "another endpoint asked than the one that was admitted": (lambda w: asked_elsewhere, CUSTODY),
     "asked twice and chosen": (lambda w: changing(Asked, asked_again), OBSERVATIONS),
     "examined twice and chosen": (lambda w: changing(Examined, examined_otherwise, 1), COMPLETENESS),
     "drawn twice, a word amended between": (lambda w: drawn_again_after_a_word, DRAW),
@@ -371,7 +389,7 @@ PLANS: dict[str, tuple[Callable[[Plan], Plan], str]] = {
                 plan.line_up, pool=(replaced(plan.line_up.pool[0], lineage="dragon"), *plan.line_up.pool[1:])
             ),
         ),
-        "another lineage than the manifest of draco",
+        "than the manifest of draco",
     ),
     "tests without a weight": (
         lambda plan: replaced(plan, propositions=plan.propositions[:1]),

@@ -30,6 +30,7 @@ def custody(case: CaseRead, judged: Sequence[Judged], tally: Tally) -> None:
         if isinstance(entry.body, Asked):
             what = f"{entry.body.exhibit} had not been admitted"
             tally.hold(_is_admitted(before, entry.body.exhibit), where, what, "nobody can say who was asked")
+            _asked_there(case, before, entry.body, where, tally)
         if isinstance(entry.body, Drawn):
             _line_up_admitted(case, before, entry.body, where, tally)
         if isinstance(entry.body, Revealed):
@@ -95,6 +96,14 @@ def _known(case: CaseRead, before: Sequence[Entry], body: Observed | Examined, w
     codes = {code for entry in before if isinstance(entry.body, Drawn) for code in entry.body.code_names}
     known = name in codes or bool(manifests_of(case, before, name)) or _is_admitted(before, name)
     tally.hold(known, where, f"{name} had not been admitted", "nobody can say what was looked at")
+
+
+def _asked_there(case: CaseRead, before: Sequence[Entry], body: Asked, where: str, tally: Tally) -> None:
+    """An endpoint was asked where it was admitted to be."""
+    for manifest in manifests_of(case, before, body.exhibit):
+        if manifest.kind == "endpoint" and manifest.exhibit == body.exhibit:
+            what = f"asks {body.exhibit} at {body.endpoint[:200]}, and its manifest says {manifest.location[:200]}"
+            tally.hold(body.endpoint == manifest.location, where, what, "somebody else answered")
 
 
 def _is_admitted(before: Sequence[Entry], name: str) -> bool:

@@ -24,8 +24,10 @@ from filiation.case.records import (
     Drawn,
     Entry,
     Examined,
+    Manifest,
     Observed,
     Plan,
+    PlannedExhibit,
     Reported,
     Revealed,
     Sealed,
@@ -58,6 +60,8 @@ def _of_what_is_taken_on_trust(case: CaseRead, judged: Sequence[Judged]) -> Iter
         )
     if any(isinstance(entry.body, Asked) for entry in case.entries):
         yield "answers of endpoints are what the writer recorded: no verifier can ask again and get the same"
+    if case.opening and case.opening.counter_to:
+        yield "this case answers another: that the comparison in it is of that one shows only when it is made again (challenge)"
     if case.plans:
         yield (
             "several cases on the same exhibits, of which this one was chosen, cannot be excluded: ask whether the "
@@ -110,10 +114,16 @@ def _of_the_line_up(case: CaseRead) -> Iterator[str]:
         planned.exhibit
         for planned in (*plan.controls, *plan.line_up.pool)
         for manifest in manifests_of(case, case.entries, planned.exhibit)[:1]
-        if planned.lineage and manifest.lineage and planned.lineage != manifest.lineage
+        if _declared_otherwise(planned, manifest, plan.line_up.matched_on)
     ]
     if differing:
-        yield f"the plan declares another lineage than the manifest of {_some(differing)}"
+        yield f"the plan declares another lineage, or other attributes, than the manifest of {_some(differing)}"
+
+
+def _declared_otherwise(planned: PlannedExhibit, manifest: Manifest, matched_on: Sequence[str]) -> bool:
+    said = [(planned.lineage, manifest.lineage)]
+    said += [(str(planned.attributes.get(name, "")), str(manifest.attributes.get(name, ""))) for name in matched_on]
+    return any(first and second and first != second for first, second in said)
 
 
 def _free_candidates(case: CaseRead, plan: Plan) -> int | None:

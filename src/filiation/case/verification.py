@@ -83,11 +83,11 @@ CHECKS: tuple[tuple[int, str, str], ...] = (
     (
         8,
         "Custody",
-        "Every exhibit was admitted once, before it was used, and its manifest describes it; what lies in the case has plain names "
-        "that lead nowhere else. What was hashed of an exhibit when it was "
-        "examined is what was admitted, and the lineages of reference and controls are those that were declared. Planned looks at the "
-        "suspect and the foils, and at their parts, go by code name. Code names are revealed once, after "
-        "a planned examination of everybody in the line-up and after a checkpoint signed the last of them; nothing planned follows.",
+        "Every exhibit was admitted once, before it was used, its manifest describes it, and an endpoint was asked where it says; what "
+        "lies in the case has plain names that lead nowhere else. What was hashed of an exhibit when it was examined is what was "
+        "admitted, and the lineages of reference and controls are those that were declared. Planned looks at the suspect and the foils, "
+        "and at their parts, go by code name. Code names are revealed once, after a planned examination of everybody in the line-up and "
+        "after a checkpoint signed the last of them; nothing planned follows.",
     ),
     (
         9,

@@ -52,7 +52,8 @@ def case_view(
     if case.header is None or not case.entries:
         raise RecordError(case.header_fault or "the ledger has no entries", exhibit=str(case.folder.path))
     entries = case.entries[:up_to]
-    compared = comparison.noted_in(entries)
+    answers_another = case.opening is not None and case.opening.counter_to is not None
+    compared = comparison.noted_in(entries) if answers_another else ""
     sealed = {entry.body.plan for entry in entries if isinstance(entry.body, Sealed)}
     plans = {name: plan for name, plan in case.plans.items() if name in sealed}
     manifests = {e.body.exhibit: case.manifests[e.body.manifest] for e in entries if isinstance(e.body, Admitted)}
