@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filiation.evidence import Access, Null, Proposition
 from filiation.examiners.catalogue import calibration
@@ -93,9 +94,14 @@ def _services(truth: str, *pairs: tuple[str, str]) -> list[World]:
     ]
 
 
-BASIS_IN_COMMON = {
+BASIS_IN_COMMON: dict[str, Any] = {
     "not_strangers_for": frozenset({"weights.dimension-index"}),
     "why": "embeddings or hidden states were handed over, and with them the numbering of the hidden dimensions",
+}
+
+OUTPUT_LAYER_IN_COMMON: dict[str, Any] = {
+    "not_strangers_for": BASIS_IN_COMMON["not_strangers_for"] | {"output_subspace.directions"},
+    "why": "embedding and output layer were handed over and frozen",
 }
 
 WEIGHTS = (
@@ -134,7 +140,9 @@ WEIGHTS = (
         ("base-a", "student-logits"),
         ("heavy", "student-logits"),
     ),
-    World(truth=STRANGER, part=Access.WEIGHTS, reference="base-a", suspect="shared-embeddings", **BASIS_IN_COMMON),
+    World(
+        truth=STRANGER, part=Access.WEIGHTS, reference="base-a", suspect="shared-embeddings", **OUTPUT_LAYER_IN_COMMON
+    ),
     World(truth=STRANGER, part=Access.WEIGHTS, reference="base-a", suspect="student-hidden", **BASIS_IN_COMMON),
     *_weights("copy", ("base-a", "base-a in bfloat16"), ("gpt2-a", "gpt2-a in bfloat16")),
     *_weights(
@@ -268,7 +276,7 @@ def relatives(examiner: Examiner, claim: str) -> list[World]:
 class Wrapping:
     """The same exhibit written in another way. `exact`: nothing numeric changed, so every count must stay as it was.
 
-    `moves`: tests that look at what this wrapping changes, and say so. `runs`: whether transformers can run it at all.
+    `moves`: tests that look at what this wrapping changes, and say so.
     """
 
     name: str
@@ -276,12 +284,11 @@ class Wrapping:
     wrap: Callable[[Path, Path], Path]
     exact: bool = True
     moves: frozenset[str] = frozenset()
-    runs: bool = True
 
 
 WRAPPINGS = (
     Wrapping(name="other shards", part=Access.WEIGHTS, wrap=lambda a, b: reshard(a, b, shards=3)),
-    Wrapping(name="tensors renamed", part=Access.WEIGHTS, wrap=rename_prefix, runs=False),
+    Wrapping(name="tensors renamed", part=Access.WEIGHTS, wrap=rename_prefix),
     Wrapping(name="vocabulary padded", part=Access.WEIGHTS, wrap=pad_vocabulary),
     Wrapping(name="JSON keys in another order", part=Access.WEIGHTS, wrap=shuffled_keys),
     Wrapping(

@@ -18,6 +18,7 @@ from filiation.errors import FiliationError, MalformedSource, UnsafeSource, Usag
 from filiation.sources.running import RunningModel, load_model  # noqa: E402
 from studies.zoo import Zoo  # noqa: E402
 from studies.zoo.folders import read_folder  # noqa: E402
+from studies.zoo.repackaging import rename_prefix  # noqa: E402
 
 TEXTS = ("def load(self, value):\n    return", "class A", "import os\n")
 
@@ -96,6 +97,13 @@ def test_sampled_answers_follow_the_seed_alone(model: RunningModel) -> None:
     one, again, other = (model.generate(TEXTS, tokens=12, temperature=1.0, seed=seed) for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_text_model_inside_a_larger_one_says_the_same(model: RunningModel, zoo: Zoo, tmp_path: Path) -> None:
+    """Truth: the same numbers under longer names."""
+    renamed = load_model(rename_prefix(zoo["base-a"], tmp_path / "renamed"))
+    one, other = (each.next_token_log_probabilities(TEXTS).values for each in (model, renamed))
+    assert np.array_equal(one, other)
 
 
 def _pickled(folder: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,19 +266,12 @@ def load_model(location: str | Path, *, dtype: str = "float32", name: str = "") 
             exhibit=source.name,
             advice="give a folder with weights, or a GGUF file",
         )
-    transformers, torch = _transformers(), _torch()
+    transformers = _transformers()
     folder, file = _folder_and_file(path)
-    with _quiet(transformers), _translated(source.name):
-        network, loaded = transformers.AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=getattr(torch, dtype),
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            use_safetensors=None if file else True,
-            **file,
-        )
-    missing = sorted({*map(str, loaded["missing_keys"]), *(str(key[0]) for key in loaded["mismatched_keys"])})
+    network, missing = _loaded(folder, file, dtype, source.name, "")
+    first = {name.partition(".")[0] for name in tensors.names()}
+    if missing and len(first) == 1:  # a text model inside a larger one: all its names begin with the larger one's
+        network, missing = _loaded(folder, file, dtype, source.name, first.pop())
     if missing:
         raise MalformedSource(
             f"{len(missing)} of its tensors are missing or of another shape, {missing[0]} for one",
@@ -311,6 +305,23 @@ def _hooks(block: Any, layer: int, parts: Sequence[str], caught: dict[tuple[str,
         listen = matrix.register_forward_pre_hook(given) if part == "product" else matrix.register_forward_hook(gives)
         hooks.append(listen)
     return hooks
+
+
+def _loaded(folder: Path, file: dict[str, str], dtype: str, exhibit: str, prefix: str) -> tuple[Any, list[str]]:
+    """The network, and the names of its tensors that the files lack. `prefix`: taken off the files' names."""
+    transformers, torch = _transformers(), _torch()
+    with _quiet(transformers), _translated(exhibit):
+        network, loaded = transformers.AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            use_safetensors=None if file else True,
+            key_mapping={rf"^{re.escape(prefix)}\.": ""} if prefix else None,
+            **file,
+        )
+    return network, sorted({*map(str, loaded["missing_keys"]), *(str(key[0]) for key in loaded["mismatched_keys"])})
 
 
 def _folder_and_file(path: Path) -> tuple[Path, dict[str, str]]:

@@ -1,0 +1,454 @@
+"""Do the suspect's log-probabilities come out of the reference's output layer?
+
+The reference gives its unembedding, the suspect log-probabilities: recorded ones that list enough tokens, or, where the plan says
+so (`run`), those it gives after random tokens when it is run here. They are read in the directions of the reference's output
+layer, once on each half of the vocabulary; the null is *by model*: a direction meets itself again with a chance of at most c,
+whatever the others do (measures/output_subspace.py; c measured on strangers by studies/logits.py). Beside it stands membership:
+what share of the suspect's variation the layer cannot express, and what rounding alone would leave.
+
+What is found is an output layer in common, initialisation included. Of the layers below nothing is said.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filiation.evidence import (
+    Absent,
+    Access,
+    Characteristic,
+    Coincidences,
+    Companion,
+    Effect,
+    Finding,
+    Identity,
+    Inconclusive,
+    Lineages,
+    Multiplicity,
+    Null,
+    Observation,
+    Outcome,
+    Power,
+    Proposition,
+    Relation,
+    Relations,
+    Test,
+    digest,
+    round_against_accuser,
+)
+from filiation.examiners.examiner import Progress, Subject, silent
+from filiation.examiners.line_up import common_fields
+from filiation.measures.output_subspace import (
+    ANSWERS_PER_DIRECTION,
+    OutputLayer,
+    ReadTwice,
+    read_twice,
+    residual_shares,
+    rounding_share,
+)
+from filiation.sources.families import Decoder, Role, decoder_of
+from filiation.sources.residual import ResidualView
+from filiation.sources.source import Source
+from filiation.sources.tokenizers import TokenizerDefinition
+from filiation.statistics.coincidences import log10_upper_tail, resolution_log10_p
+from filiation.statistics.e_values import log10_e_value
+from filiation.statistics.intervals import share_interval
+from filiation.statistics.likelihood import upper_limit
+from filiation.statistics.power import detectable_share
+from filiation.statistics.register import Calibration, RegisterEntry
+
+NAME = "output_subspace"
+VERSION = "1"
+QUESTION = "Do the suspect's log-probabilities come out of the reference's output layer?"
+NEEDS = (Access.WEIGHTS, Access.TRANSCRIPT)
+TESTS = (
+    Test(
+        id="output_subspace.directions",
+        proposition=Proposition.WEIGHTS,
+        alternative="an output layer initialised and trained independently",
+        relation_class="common ancestor of the output layer, initialisation included",
+        characteristic=Characteristic.INDIVIDUAL,
+        null=Null.MODEL,
+        formula="P(Bin(n, c) >= k), directions of the reference's output layer, the largest half left out",
+    ),
+)
+CLAIMS = (
+    "copy",
+    "fine-tune",
+    "LoRA",
+    "quantised",
+    "pruned",
+    "depth-pruned",
+    "width-pruned",
+    "vocabulary extended",
+    "laundered",
+    "laundered and fine-tuned",
+    "same initialisation",
+)
+ASSUMPTIONS = (
+    "Each direction of the reference's output layer meets itself again in the log-probabilities of a stranger with a chance of at "
+    "most c given all the others: measured on strangers trained for this purpose, not derived.",
+    "The log-probabilities are the suspect's own, of one model, and come out of one linear output layer.",
+)
+REFERENCES = (
+    "Carlini et al. 2024, Stealing part of a production language model (outputs lie in the span of the unembedding)",
+    "Finlayson et al. 2024, Logits of API-protected LLMs leak proprietary information (output subspace as a signature)",
+)
+LIMITATIONS = (
+    "Only the output layer is compared: one that was copied and frozen under layers of another origin is found, one that was "
+    "trained anew under copied layers is not.",
+    "A shared initialisation cannot be told from a derivative, and direction is not told.",
+    "Tolerance not validated on real strangers: c was measured on small models trained for this purpose.",
+)
+PARAMETERS: dict[str, bool | int | float | str] = {
+    "run": False,  # run the suspect where it is given as weights (extra `models`)
+    "answers": 6,  # positions collected per direction where the suspect is run
+    "length": 32,  # random tokens in one context
+    "tokens": 16,  # tokens looked at per direction, drawn by lot from those in common
+}
+ASK_FOR_IT = (
+    "the suspect's log-probabilities were not recorded, and it is not run unasked: set the parameter run of output_subspace to "
+    'true (needs pip install "filiation[models]"), or give a recording that lists enough of them'
+)
+FEWEST_TOKENS = 4
+"""Tokens in common per direction, below which the two halves are not compared: the smallest that strangers were measured at."""
+
+
+# ------------------------------------------------------------------------------------------------------------- observe
+
+
+def observe(source: Source, progress: Progress = silent) -> Observation | Absent:
+    """The output layer's shape, or how much a recording lists."""
+    decoder = decoder_of(source)
+    content: dict[str, Any]
+    if not isinstance(decoder, Absent):
+        content = {
+            "part": "weights",
+            "family": decoder.family,
+            "norm": decoder.norm,
+            "hidden_size": decoder.hidden_size,
+            "vocabulary_size": decoder.vocabulary_size,
+            "capped": bool(_configured(source, "final_logit_softcapping")),
+        }
+    else:
+        positions = _recorded(source)
+        if not positions:
+            return Absent(reason=f"there are neither weights nor recorded log-probabilities ({decoder.reason})")
+        listed = sorted(len(values) for values in positions)
+        content = {"part": "recording", "positions": len(positions), "listed": listed[len(listed) // 2]}
+    return Observation(examiner=NAME, examiner_version=VERSION, exhibit=source.name, content=content)
+
+
+def _configured(source: Source, key: str) -> Any:
+    configuration = source.configuration()
+    return None if isinstance(configuration, Absent) else configuration.get(key)
+
+
+def _recorded(source: Source) -> list[dict[str, float]]:
+    """Per recorded token, the log-probabilities that were listed in its place; what has another shape is left out."""
+    transcript = getattr(source, "transcript", lambda: Absent(reason="no recording"))()
+    if isinstance(transcript, Absent):
+        return []
+    positions = []
+    for recorded in transcript.frame["log_probabilities"].drop_nulls().to_list():
+        try:
+            spoken = json.loads(recorded)
+            for token, value, others in spoken:
+                positions.append({str(token): float(value)} | {str(name): float(each) for name, each in others})
+        except (TypeError, ValueError):
+            continue
+    return positions
+
+
+# -------------------------------------------------------------------------------------------------------------- relate
+
+
+def relate(first: Subject, second: Subject, seed: int, progress: Progress = silent) -> Relation | Absent:
+    """Record how many directions meet themselves, and membership in thousandths of log10 shares."""
+    parameters = PARAMETERS | first.parameters
+    reference, suspect = first.observation.content, second.observation.content
+    if reference["part"] != "weights":
+        return Absent(reason="the reference's output layer is read from its weights, and only a recording was given")
+    if reference["capped"] or suspect.get("capped"):
+        return Absent(
+            reason="its logits are capped after the output layer: log-probabilities no longer lie in its span"
+        )
+    if suspect["part"] == "weights" and not parameters["run"]:
+        return Absent(reason=ASK_FOR_IT)
+    rng = np.random.default_rng(seed)
+    gathered = (_run if suspect["part"] == "weights" else _read)(first, second, parameters, rng, progress)
+    if isinstance(gathered, Absent):
+        return gathered
+    tokens, log_probabilities, rounding = gathered
+    layer = output_layer(first.source, tokens)
+    progress("reading the output layer's directions", 0.8)
+    found = read_twice(layer, log_probabilities, rng)
+    if isinstance(found, Absent):
+        return found
+    return Relation(
+        examiner=NAME,
+        examiner_version=VERSION,
+        first=first.observation.exhibit,
+        second=second.observation.exhibit,
+        seed=seed,
+        content=_content(found, layer, log_probabilities, rounding)
+        | {
+            "parameters": {key: parameters[key] for key in PARAMETERS},
+            "families": [reference["family"], suspect.get("family", "")],
+            "hidden_size": reference["hidden_size"],
+            "collected": "run" if suspect["part"] == "weights" else "recorded",
+        },
+    )
+
+
+def _content(found: ReadTwice, layer: OutputLayer, log_probabilities: Any, rounding: float) -> dict[str, Any]:
+    held = residual_shares(layer, log_probabilities)
+    able = held.constraints > 0
+    return {
+        "count": found.count,
+        "opportunities": found.opportunities,
+        "agreement_thousandths": round(1000 * found.agreement),
+        "answers": len(log_probabilities),
+        "tokens": len(layer.rows),
+        "constraints": int(np.median(held.constraints[able])) if able.any() else 0,
+        "outside_millilog10": _millilog10(float(np.median(held.shares[able])) if able.any() else 1.0),
+        "rounding_millilog10": _millilog10(rounding),
+        "summary": {TESTS[0].id: {"count": found.count, "opportunities": found.opportunities}},
+    }
+
+
+def _millilog10(share: float) -> int:
+    """To a tenth: accumulated rounding differs from machine to machine beyond that."""
+    return 100 * round(10 * math.log10(max(share, 1e-20)))
+
+
+Gathered = tuple[NDArray[np.intp], NDArray[np.float64], float]
+
+
+def _run(
+    first: Subject, second: Subject, parameters: dict[str, Any], rng: np.random.Generator, progress: Progress
+) -> Gathered | Absent:
+    """The reference's token ids, the suspect's log-probabilities of the same tokens after random ones, and rounding."""
+    width = int(first.observation.content["hidden_size"])
+    ours, theirs = _shared_tokens(first, second)
+    if len(ours) < FEWEST_TOKENS * width:
+        return Absent(
+            reason=f"{len(ours)} tokens in common; {FEWEST_TOKENS * width} are needed for {width} hidden dimensions"
+        )
+    chosen = np.sort(rng.permutation(len(ours))[: int(parameters["tokens"]) * width])
+    ours, theirs = ours[chosen], theirs[chosen]
+    length = int(parameters["length"])
+    contexts = theirs[rng.integers(len(theirs), size=(math.ceil(int(parameters["answers"]) * width / length), length))]
+    values = _collected(second.source, contexts, progress)[:, theirs]
+    return ours, values, rounding_share(values, "float32")
+
+
+_answers: WeakKeyDictionary[Source, dict[str, NDArray[np.float64]]] = WeakKeyDictionary()
+"""What each suspect said to the same contexts, so that further references do not run it again."""
+BLOCK = 8
+
+
+def _collected(source: Source, contexts: NDArray[np.intp], progress: Progress) -> NDArray[np.float64]:
+    """Log-probabilities of the whole vocabulary after every beginning of every context."""
+    from filiation.sources.running import load_model
+
+    key = digest(contexts.tolist())
+    known = _answers.setdefault(source, {})
+    if key not in known:
+        known.clear()
+        model = load_model(source.location, name=source.name)
+        blocks = []
+        for start in range(0, len(contexts), BLOCK):
+            progress(f"running {source.name}", 0.8 * start / len(contexts))
+            some = list(contexts[start : start + BLOCK])
+            blocks.append(model.next_token_log_probabilities(some, every_position=True).values)
+        known[key] = np.concatenate(blocks)
+    return known[key]
+
+
+def _read(
+    first: Subject, second: Subject, parameters: dict[str, Any], rng: np.random.Generator, progress: Progress
+) -> Gathered | Absent:
+    """The same from a recording: tokens by their text, NaN where an answer does not list one."""
+    definition = first.source.tokenizer()
+    if isinstance(definition, Absent):
+        return Absent(reason=f"the recorded tokens cannot be found in the reference's vocabulary: {definition.reason}")
+    width = int(first.observation.content["hidden_size"])
+    needed = 2 * (width + 16)
+    positions = [values for values in _recorded(second.source) if len(values) >= needed]
+    if len(positions) < ANSWERS_PER_DIRECTION * width:
+        return Absent(
+            reason=f"{len(positions)} recorded tokens list {needed} alternatives or more; {ANSWERS_PER_DIRECTION * width} of them are "
+            f"needed for a hidden size of {width} (k log-probabilities say nothing of an output layer of k - 1 dimensions or more)"
+        )
+    ids = _ids_by_text(definition, int(first.observation.content["vocabulary_size"]))
+    names = sorted({name for values in positions for name in values} & ids.keys())
+    chosen = [names[at] for at in np.sort(rng.permutation(len(names))[: int(parameters["tokens"]) * width])]
+    values = np.array([[listed.get(name, np.nan) for name in chosen] for listed in positions], dtype=np.float64)
+    values = np.where(np.isfinite(values), values, np.nan).reshape(len(positions), len(chosen))
+    tokens = np.array([ids[name] for name in chosen], dtype=np.intp)
+    return tokens, values, rounding_share(values, "float32", decimals=4)
+
+
+def _shared_tokens(first: Subject, second: Subject) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Ids of the tokens both have, in the order of their bytes; by id where a tokenizer is missing and sizes are equal."""
+    sizes = [int(subject.observation.content["vocabulary_size"]) for subject in (first, second)]
+    definitions = [subject.source.tokenizer() for subject in (first, second)]
+    if any(isinstance(definition, Absent) for definition in definitions):
+        ids = np.arange(sizes[0] if sizes[0] == sizes[1] else 0, dtype=np.intp)
+        return ids, ids
+    one, other = (_ids_by_bytes(definition, size) for definition, size in zip(definitions, sizes, strict=True))
+    pairs = [(one[token], other[token]) for token in sorted(one.keys() & other.keys())]
+    ours, theirs = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
+    return ours, theirs
+
+
+def _ids_by_bytes(definition: TokenizerDefinition, size: int) -> dict[bytes, int]:
+    """Learned tokens that have a row; of two ids for the same bytes the first."""
+    learned = ~(definition.special | definition.byte_fallback) & (definition.ids < size)
+    ids: dict[bytes, int] = {}
+    for token, token_id in _some(definition.tokens, definition.ids, learned):
+        ids.setdefault(token, token_id)
+    return ids
+
+
+def _some(tokens: Sequence[bytes], ids: NDArray[np.int64], kept: NDArray[np.bool_]) -> list[tuple[bytes, int]]:
+    return [(tokens[at], int(ids[at])) for at in np.flatnonzero(kept).tolist() if tokens[at]]
+
+
+def _ids_by_text(definition: TokenizerDefinition, size: int) -> dict[str, int]:
+    """Tokens by the text a recording would show; bytes that are no text by themselves are left out."""
+    named: dict[str, int] = {}
+    for token, token_id in _ids_by_bytes(definition, size).items():
+        try:
+            named[token.decode()] = token_id
+        except UnicodeDecodeError:
+            continue
+    return named
+
+
+def output_layer(source: Source, tokens: NDArray[np.intp]) -> OutputLayer:
+    """The unembedding of some tokens, gains folded in; what biases add is an offset. Raises ValueError without weights."""
+    decoder = decoder_of(source)
+    if isinstance(decoder, Absent):
+        raise ValueError(f"{source.name} was not observed: {decoder.reason}")
+    offsets = [column for column in (_norm_bias(decoder, tokens), _output_bias(decoder, tokens)) if column is not None]
+    return OutputLayer(
+        rows=ResidualView(decoder).unembedding(tokens).astype(np.float64),
+        offsets=np.column_stack(offsets) if offsets else np.zeros((len(tokens), 0)),
+    )
+
+
+def _norm_bias(decoder: Decoder, tokens: NDArray[np.intp]) -> NDArray[np.float64] | None:
+    role = Role(layer=-1, part="final_norm_bias")
+    if not decoder.has(role):
+        return None
+    rows = decoder.read_rows(Role(layer=-1, part="unembedding"), tokens).astype(np.float64)
+    column: NDArray[np.float64] = rows @ decoder.read(role).astype(np.float64)
+    return column
+
+
+def _output_bias(decoder: Decoder, tokens: NDArray[np.intp]) -> NDArray[np.float64] | None:
+    role = Role(layer=-1, part="unembedding_bias")
+    return decoder.read(role)[tokens].astype(np.float64) if decoder.has(role) else None
+
+
+# --------------------------------------------------------------------------------------------------------------- judge
+
+
+def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Calibration) -> tuple[Outcome, ...]:
+    """One exact binomial tail: p = P(Bin(n, c) >= k)."""
+    pair = relations.pair
+    test = TESTS[0]
+    entry = next((entry for entry in calibration.entries if entry.test == test.id), None)
+    reason = _reason_to_decline(pair.content, entry)
+    if reason or entry is None or entry.chance is None:
+        return (
+            Inconclusive(
+                **common_fields(test, pair, VERSION),
+                reason=reason or f"not validated: the register of nulls has no chance for {test.id}",
+                companions=_companions(pair.content),
+                limitations=LIMITATIONS,
+                seed=pair.seed,
+                observations=(digest(pair),),
+            ),
+        )
+    return (_finding(test, pair, entry, entry.chance, calibration),)
+
+
+def _reason_to_decline(content: dict[str, Any], entry: RegisterEntry | None) -> str:
+    if entry is None:
+        return f"not validated: the register of nulls has no entry for {TESTS[0].id}"
+    unknown = [family for family in content["families"] if family and family not in entry.validated_for]
+    if unknown:
+        return (
+            f"not validated for the family {unknown[0]}: strangers were measured for {', '.join(entry.validated_for)}"
+        )
+    return ""
+
+
+def _finding(test: Test, pair: Relation, entry: RegisterEntry, chance: float, calibration: Calibration) -> Finding:
+    content = pair.content
+    count, opportunities = int(content["count"]), int(content["opportunities"])
+    seen = Coincidences(count=count, opportunities=opportunities, chance=chance)
+    low, high = share_interval(count, opportunities)
+    detectable = detectable_share(opportunities, chance, entry.detection_log10_p)
+    strangers = sum(kind.lineages for kind in entry.strangers)
+    exceeding = sum(kind.exceeding for kind in entry.strangers)
+    return Finding(
+        **common_fields(test, pair, VERSION),
+        reason="examined",
+        count=count,
+        opportunities=opportunities,
+        chance=chance,
+        log10_p=round_against_accuser(min(0.0, log10_upper_tail(seen)), accuses_when="small"),
+        log10_e=round_against_accuser(log10_e_value(seen), accuses_when="large"),
+        resolution_log10_p=round_against_accuser(min(0.0, resolution_log10_p(seen)), accuses_when="small"),
+        effect=Effect(
+            name="share of the output layer's directions",
+            value=round(count / opportunities, 6),
+            low=round(low, 6),
+            high=round(high, 6),
+        ),
+        power=Power(
+            threshold_log10_p=entry.detection_log10_p,
+            detectable_share=1.0 if isinstance(detectable, Absent) else round(detectable, 6),
+            relations=entry.relatives,
+        ),
+        lineages=Lineages(
+            strangers=strangers,
+            strangers_exceeding=exceeding,
+            upper_limit=round(upper_limit(exceeding, strangers), 6),
+        ),
+        multiplicity=Multiplicity(searched=1, rule="one reading"),
+        companions=_companions(content),
+        assumptions=ASSUMPTIONS,
+        limitations=LIMITATIONS,
+        direction="not told",
+        seed=pair.seed,
+        parameters_digest=digest(content["parameters"]),
+        calibration_digest=calibration.digest,
+        observations=(digest(pair),),
+    )
+
+
+def _companions(content: dict[str, Any]) -> tuple[Companion, ...]:
+    """Membership: how much of the suspect's variation the layer cannot express, beside what rounding leaves."""
+    if not content["constraints"]:
+        return ()
+    return (
+        Companion(
+            null=Null.MODEL,
+            name="variation outside the reference's output layer",
+            value=f"10^{content['outside_millilog10'] / 1000:.1f} of it, by {content['constraints']} constraints on each answer",
+            note=f"rounding alone would leave about 10^{content['rounding_millilog10'] / 1000:.1f}; a layer that was trained "
+            "further, rounded or merged leaves more, and is no longer the same layer",
+        ),
+    )

@@ -1,0 +1,49 @@
+"""Kinship of log-probabilities: do two models find the same things likelier than other models do?
+
+Everybody finds common words likely. What is compared is therefore what is left of log-probabilities of fixed texts when the mean over
+the models present is taken from each item (a token in its place, or a whole text), and each model's own mean over the items
+(some models are better throughout). An item on which models differ much would outweigh the rest, so each is brought to one
+spread. The score of a pair is the correlation of what is left: about -1/(n - 1) for strangers among n models, near 1 for a copy.
+
+The score has no law of its own: suspects are ranked among control lineages (statistics/line_up.py), all measured alike; the suspect
+is one of the models present like any other. Models of one tokenizer are compared token by token, others by whole texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+FEWEST_MODELS = 3
+LEAST_SPREAD = 0.1
+"""Of the median item's spread; an item on which all agree would otherwise be blown up to nothing but rounding."""
+
+
+def per_text(log_likelihoods: Sequence[Matrix], texts: Sequence[str]) -> Matrix:
+    """One item per text: the natural log-likelihood per byte, whatever the tokens. Raises ValueError for an empty text."""
+    sizes = np.array([len(text.encode()) for text in texts], dtype=np.float64)
+    if not sizes.all():
+        raise ValueError("a text without bytes has no log-likelihood per byte")
+    return np.array([values.sum() for values in log_likelihoods]) / sizes
+
+
+def kinship(values: Matrix) -> Matrix:
+    """Models x items of log-probabilities, to models x models of correlations of what is left; the diagonal is 1.
+
+    Raises ValueError for fewer than three models: two of them always lie on opposite sides of their mean.
+    """
+    if len(values) < FEWEST_MODELS:
+        raise ValueError(f"kinship is measured among {FEWEST_MODELS} models or more, not {len(values)}")
+    left = values - values.mean(axis=0)
+    left = left - left.mean(axis=1, keepdims=True)
+    spread = left.std(axis=0)
+    left = left / np.maximum(spread, max(LEAST_SPREAD * float(np.median(spread)), np.finfo(np.float64).tiny))
+    left = left - left.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(left, axis=1, keepdims=True)
+    unit = left / np.maximum(lengths, np.finfo(np.float64).tiny)
+    correlations: Matrix = unit @ unit.T
+    np.fill_diagonal(correlations, 1.0)
+    return correlations
