@@ -313,11 +313,6 @@ def check_wrappings(examiner: Examiner, bench: Bench) -> None:
             folder = bench.exhibits.wrapped(suspect, wrapping.wrap, f"{part}: {wrapping.name}")
             where = f"{reference} | {suspect}, {wrapping.name}"
             places = (bench.exhibits[reference], bench.exhibits[suspect], folder)
-            if "run" in getattr(examiner, "PARAMETERS", {}) and not wrapping.runs:
-                declined = bench.related(examiner, places[0], folder, [])
-                if isinstance(declined, Absent):
-                    assert declined.reason.strip(), f"{where}: declined without a reason"
-                    continue
             _check_wrapping(examiner, bench, places, where, exact=wrapping.exact, moves=wrapping.moves)
     for rewriting in REWRITINGS if part is Access.TRANSCRIPT else ():
         for reference, suspect in REWRAPPED[part]:
