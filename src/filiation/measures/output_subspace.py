@@ -79,7 +79,9 @@ def without_offsets(columns: Matrix, offsets: Matrix) -> Matrix:
 
 
 def _orthonormal(columns: Matrix) -> Matrix:
-    """An orthonormal basis of the columns' span."""
+    """An orthonormal basis of the columns' span; none where there are no rows."""
+    if not len(columns):
+        return np.zeros((0, 0))
     left, values, _ = np.linalg.svd(columns, full_matrices=False)
     basis: Matrix = left[:, values > SMALLEST * max(float(values[0]), np.finfo(np.float64).tiny)]
     return basis

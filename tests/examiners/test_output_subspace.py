@@ -1,0 +1,129 @@
+"""The examiner of the output layer beyond the bench: what it declines, and recordings in the place of a model that runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+pytest.importorskip("torch", reason="models are run with torch: pip install 'filiation[models]'")
+
+from filiation.evidence import Absent, Finding, Inconclusive, Relation, Relations
+from filiation.examiners import output_subspace
+from filiation.examiners.catalogue import calibration
+from filiation.examiners.examiner import Subject
+from filiation.investigation import compare
+from filiation.sources.open import open_source
+from filiation.sources.running import load_model
+from filiation.sources.transcripts import PREFIX, SCHEMA, prompt_id
+from filiation.statistics.register import empty
+from studies.zoo import Zoo
+
+ASCII = 128
+
+
+def recording(zoo: Zoo, name: str, place: Path, listed: int = ASCII, answers: int = 160) -> str:
+    """What a served member of the zoo would have listed of the first 128 tokens, one answer of one token per prompt."""
+    rng = np.random.default_rng(3)
+    contexts = rng.integers(ASCII, size=(answers, 12))
+    values = load_model(zoo[name]).next_token_log_probabilities(list(contexts)).values[:, :ASCII]
+    rows = []
+    for number, row in enumerate(values):
+        best = np.argsort(-row)[:listed]
+        others = [[chr(token), round(float(row[token]), 4)] for token in best]
+        prompt = f"prompt {number}"
+        empty_row: dict[str, Any] = dict.fromkeys(SCHEMA, None) | {
+            "lineage": "",
+            "lab": "",
+            "item": "",
+            "parameters": "{}",
+        }
+        rows.append(
+            empty_row
+            | {"model": name, "prompt_id": prompt_id(prompt), "prompt": prompt, "sample": 0, "text": others[0][0]}
+            | {"log_probabilities": json.dumps([[*others[0], others]]), "source_sha256": ""}
+        )
+    pl.DataFrame(rows, schema=SCHEMA).write_parquet(place / f"{name}.parquet")
+    return f"{PREFIX}{place / f'{name}.parquet'}#{name}"
+
+
+def related(reference: str | Path, suspect: str | Path, **parameters: Any) -> Relation | Absent:
+    subjects = []
+    for place in (reference, suspect):
+        source = open_source(place)
+        seen = output_subspace.observe(source)
+        if isinstance(seen, Absent):
+            return seen
+        subjects.append(Subject(source=source, observation=seen, parameters=parameters))
+    return output_subspace.relate(subjects[0], subjects[1], 0)
+
+
+def test_nothing_is_run_unasked_and_the_outcome_says_how_to_ask(zoo: Zoo) -> None:
+    (outcome,) = compare(zoo["base-a"], zoo["fine-tuned"], only=("output_subspace",)).outcomes
+    assert not isinstance(outcome, Finding | Inconclusive)
+    assert "set the parameter run of output_subspace to true" in outcome.reason
+
+
+def test_asked_for_it_is_run_and_found(zoo: Zoo) -> None:
+    settings = {"output_subspace": {"run": True}}
+    (outcome,) = compare(zoo["base-a"], zoo["fine-tuned"], only=("output_subspace",), parameters=settings).outcomes
+    assert isinstance(outcome, Finding)
+    assert outcome.count == outcome.opportunities == 32
+
+
+@pytest.mark.parametrize(("suspect", "own"), [("base-other-shape", True), ("base-a", False), ("base-b", False)])
+def test_a_recording_stands_for_the_model_that_made_it(zoo: Zoo, suspect: str, own: bool, tmp_path: Path) -> None:
+    found = related(zoo["base-other-shape"], recording(zoo, suspect, tmp_path))
+    assert isinstance(found, Relation), found
+    assert found.content["collected"] == "recorded"
+    assert (found.content["count"] > 20) is own
+    (outcome,) = output_subspace.judge(Relations(pair=found), (), calibration(output_subspace))
+    assert isinstance(outcome, Finding)
+    assert (outcome.log10_p <= outcome.power.threshold_log10_p) is own
+
+
+@pytest.mark.parametrize("listed", [5, 20, 60])
+def test_twenty_alternatives_say_nothing_and_the_reason_says_why(zoo: Zoo, listed: int, tmp_path: Path) -> None:
+    found = related(zoo["base-other-shape"], recording(zoo, "base-other-shape", tmp_path, listed, answers=8))
+    assert isinstance(found, Absent)
+    assert "k log-probabilities say nothing" in found.reason
+
+
+def test_a_recording_is_no_reference(zoo: Zoo, tmp_path: Path) -> None:
+    found = related(recording(zoo, "base-a", tmp_path, answers=4), zoo["base-a"], run=True)
+    assert isinstance(found, Absent)
+    assert "read from its weights" in found.reason
+
+
+def test_without_a_register_nothing_is_found(zoo: Zoo) -> None:
+    found = related(zoo["base-a"], zoo["base-a"], run=True)
+    assert isinstance(found, Relation)
+    (outcome,) = output_subspace.judge(Relations(pair=found), (), empty("output_subspace"))
+    assert isinstance(outcome, Inconclusive)
+    assert "not validated" in outcome.reason
+
+
+def test_capped_logits_are_declined(zoo: Zoo) -> None:
+    """Gemma 2 bends its logits after the output layer; what is left is no linear space."""
+    subjects = [
+        Subject(source=open_source(zoo["base-a"]), observation=seen, parameters={"run": True})
+        for seen in [output_subspace.observe(open_source(zoo["base-a"]))]
+        if not isinstance(seen, Absent)
+    ]
+    capped = Subject(
+        source=subjects[0].source,
+        observation=type(subjects[0].observation)(
+            examiner="output_subspace",
+            examiner_version="1",
+            exhibit="capped",
+            content=subjects[0].observation.content | {"capped": True},
+        ),
+        parameters={"run": True},
+    )
+    found = output_subspace.relate(capped, subjects[0], 0)
+    assert isinstance(found, Absent)
+    assert "capped" in found.reason
