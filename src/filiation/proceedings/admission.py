@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,8 @@ class Origin:
     obtained_at: str = ""
     lineage: str = ""
     attributes: Mapping[str, Setting] | None = None
+    location: str = ""
+    """What the manifest says of where an exhibit outside the case lies, instead of its path on this machine."""
 
 
 @dataclass(frozen=True)
@@ -62,21 +66,32 @@ def admit(
     cannot be read.
     """
     _check_name(sitting, exhibit, role)
-    hold_to_wording({"origin": origin.origin, "obtained by": origin.obtained_by})
+    hold_to_wording(
+        {
+            "origin": origin.origin,
+            "obtained by": origin.obtained_by,
+            "location": origin.location,
+            "lineage": origin.lineage,
+        }
+    )
+    _check_time(origin.obtained_at)
     held = _held(location, exhibit, role)
+    for _, path in held.files:
+        refuse_secret(path)
     attributes = {**_found(held.source), **(origin.attributes or {})}
     size = sum(path.stat().st_size for _, path in held.files)
     identity = _identity(sitting, held, size)
     records = _hashed(sitting, held, identity)
     inside = bool(held.files) and held.kind != "pack" and size <= inside_limit
     inside = inside and all(is_plain(name) for name, _ in held.files)
+    _check_told_location(origin.location, held, inside)
     if inside:
         _keep(sitting, held, records)
     manifest = Manifest(
         exhibit=exhibit,
         role=role,
         kind=held.kind,
-        location=held.inside if inside else _hint(sitting, location, held),
+        location=held.inside if inside else _hint(sitting, location, held, origin.location),
         origin=origin.origin,
         obtained_by=origin.obtained_by,
         obtained_at=origin.obtained_at or time_text(sitting.acting.clock()),
@@ -89,6 +104,26 @@ def admit(
     )
     sitting.append(Admitted(exhibit=exhibit, role=role, manifest=sitting.folder.put_record(manifest)))
     return manifest
+
+
+SECRET_LIMIT = 100_000
+"""Bytes beyond which a file is neither a key nor the file of a draw's secrets."""
+
+_SECRET = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----|\A[0-9a-f]{64} [0-9a-f]{64}\s")
+
+
+def refuse_secret(path: Path) -> None:
+    """Raise UsageError where a file is a private key or holds the secret behind code names: a case goes to the other side."""
+    try:
+        secret = path.stat().st_size <= SECRET_LIMIT and _SECRET.search(path.read_bytes())
+    except OSError:
+        return  # whoever hashes it says why it cannot be read
+    if secret:
+        raise UsageError(
+            "this file holds a private key or the secret of a draw, and a case is handed to the other side",
+            exhibit=str(path),
+            advice="keep it outside the case, and outside the folder of an exhibit",
+        )
 
 
 def is_plain(name: str) -> bool:
@@ -117,6 +152,27 @@ def usual_name(location: str) -> str:
     else:
         name = Path(location).expanduser().resolve().name if not _is_hub(location) else location.partition("@")[0]
     return re.sub(r"[^A-Za-z0-9 ,._()+@-]+", "-", name).strip(" .-_")[:80]
+
+
+def _check_time(text: str) -> None:
+    try:
+        if text:
+            datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is no time", advice="give --obtained-at as 2026-05-04 or 2026-05-04T09:00:00Z, or leave it out"
+        ) from error
+
+
+def _check_told_location(told: str, held: _Held, inside: bool) -> None:
+    """Another location can be told only of files that stay outside: everything else is opened by its location."""
+    if told and (inside or held.kind in ("endpoint", "hub", "pack")):
+        raise UsageError(
+            "--location is for files that stay outside the case; this exhibit is opened by its own location",
+            advice="leave --location out" + (", or give --inside-limit 0" if inside else ""),
+        )
+    if "#" in told:
+        raise UsageError("a location that is told has no '#'", advice="say where the file lies, without its model")
 
 
 def _check_name(sitting: Sitting, exhibit: str, role: Role) -> None:
@@ -149,6 +205,7 @@ def _held(location: str, exhibit: str, role: Role) -> _Held:
         return _Held("file", _files_in(path) if path.is_dir() else ((path.name, path),), ".")
     if is_location(location):
         return _Held("endpoint", (), ".")
+    _refuse_misprint(location)
     source = open_source(location, name=exhibit)
     if location.startswith(TRANSCRIPTS):
         file, _ = split_location(location)
@@ -162,6 +219,20 @@ def _held(location: str, exhibit: str, role: Role) -> _Held:
     if path.exists():
         return _Held(source.format, ((path.name, path),), f"./{path.name}", source=source)
     return _Held("hub", (), ".", source=source)
+
+
+def _refuse_misprint(location: str) -> None:
+    """'models/our' looks like a model of a hub; where there is a folder 'models' here, it is a misprint."""
+    parent = location.partition("/")[0]
+    if _is_hub(location) and location.count("/") == 1 and parent and Path(parent).is_dir():
+        there = sorted(path.name for path in Path(parent).iterdir())
+        near = difflib.get_close_matches(location.partition("/")[2], there, n=1)
+        raise SourceNotFound(
+            f"there is a folder {parent} here, and no {location} in it",
+            exhibit=location,
+            advice=(f"did you mean {parent}/{near[0]}? " if near else "")
+            + "For a model of the hub run the command in a folder without one of that name",
+        )
 
 
 def _existing(location: str) -> Path:
@@ -231,14 +302,14 @@ def _found(source: Source | None) -> dict[str, Setting]:
     return told
 
 
-def _hint(sitting: Sitting, location: str, held: _Held) -> str:
-    """How to find it again: by a path relative to the case where it lies beside it, else by its whole path."""
+def _hint(sitting: Sitting, location: str, held: _Held, told: str) -> str:
+    """How to find it again: as told, or by a path relative to the case where it lies beside it, else by its whole path."""
     if not held.files or held.kind == "pack":
         return endpoint_at(location).location if held.kind == "endpoint" else location
     prefix, place, model = "", Path(location).expanduser(), ""
     if held.kind == "transcript":
         prefix, place, model = TRANSCRIPTS, held.files[0][1], f"#{held.model}"
-    return f"{prefix}{_beside(sitting.folder.path, place)}{model}"
+    return f"{prefix}{told or _beside(sitting.folder.path, place)}{model}"
 
 
 def _beside(case: Path, place: Path) -> str:

@@ -14,7 +14,7 @@ from filiation.examiners.catalogue import chosen
 from filiation.examiners.examiner import Examiner
 from filiation.investigation import check_parameters, examined, foreign_records, judge_again, relate, subjects
 from filiation.proceedings.admission import whole_exhibits
-from filiation.proceedings.exhibits import Exhibits
+from filiation.proceedings.exhibits import Exhibits, looked_at_by_size
 from filiation.proceedings.line_up import behind_code_names, examined_under
 from filiation.proceedings.observing import draw_of, planned_examiners, record_observation, recorded
 from filiation.proceedings.plan_file import weights_of
@@ -67,10 +67,11 @@ def examine(
     line_up = behind_code_names(sitting, drawn, secrets)
     bench = Bench(sitting, Exhibits(sitting, places or {}, trust_size), line_up, plan)
     done = examined_under(sitting, sitting.plan_digest)
+    waiting = [code for code in drawn.code_names if code not in done]
+    if trust_size and waiting:
+        looked_at_by_size(sitting, [plan.reference, *waiting, *(control.exhibit for control in plan.controls)])
     found = []
-    for code in drawn.code_names:
-        if code in done:
-            continue
+    for code in waiting:
         names = [plan.reference, code, *(control.exhibit for control in plan.controls)]
         seen = seen_in(sitting, names, examiners)
         record = examination_of(
@@ -109,6 +110,8 @@ def explore(
     if len(set(names)) < len(names):
         raise UsageError("an exhibit stands twice in this examination", advice=f"it was to be {', '.join(names)}")
     seen = sitting.observed(planned=False)
+    if trust_size:
+        looked_at_by_size(sitting, names)
     for name in names:
         for examiner in examiners:
             if (name, examiner.NAME, examiner.VERSION) not in seen:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from filiation.case.objects import hash_files
-from filiation.case.records import Asked, Manifest, Plan
+from filiation.case.records import Asked, Manifest, Noted, Plan
 from filiation.errors import RecordError, SourceNotFound, UnsafeSource, UsageError
 from filiation.proceedings.admission import is_plain
-from filiation.proceedings.sitting import CaseAtHand
+from filiation.proceedings.plan_file import unknown
+from filiation.proceedings.sitting import CaseAtHand, Sitting
 from filiation.sources.joined import JoinedSource
 from filiation.sources.open import TRANSCRIPTS, open_source
 from filiation.sources.packs import PackSource, opened, shipped
@@ -39,10 +40,7 @@ class Exhibits:
     def __post_init__(self) -> None:
         strange = set(self.places) - set(self.case.manifests)
         if strange:
-            raise UsageError(
-                f"--at names {', '.join(sorted(strange))}, which was not admitted",
-                advice=f"the exhibits are {', '.join(self.case.manifests)}",
-            )
+            raise unknown("--at names what was not admitted:", strange, self.case.manifests)
 
     def open(self, exhibit: str, plan: Plan | None = None) -> Source:
         """An exhibit with all its parts, under its own name and with the lineage that the plan or its manifest declares."""
@@ -202,6 +200,38 @@ class Exhibits:
         parts = self._parts(exhibit)
         lab = _lab_of([self._part(part, exhibit, "") for part in parts])
         return tuple(name for name in (self._lineage(exhibit, parts, plan), lab) if name)
+
+
+def found_in(folder: Path, manifests: Mapping[str, Manifest]) -> dict[str, str]:
+    """Where exhibits outside the case lie in a folder: under their names, or a single file under its own.
+
+    Raises SourceNotFound where none of them does.
+    """
+    outside = [each for each in manifests.values() if not each.inside and each.files and each.kind != "pack"]
+    found = {}
+    for manifest in outside:
+        names = [manifest.exhibit, *(file.name for file in manifest.files if len(manifest.files) == 1)]
+        there = next((folder / name for name in names if (folder / name).exists()), None)
+        if there:
+            found[manifest.exhibit] = str(there)
+    if outside and not found:
+        raise SourceNotFound(
+            "this folder holds none of the exhibits that lie outside the case",
+            exhibit=str(folder),
+            advice=f"it should hold folders or files called {', '.join(each.exhibit for each in outside)}",
+        )
+    return found
+
+
+def looked_at_by_size(sitting: Sitting, names: Sequence[str]) -> None:
+    """Write down, before anything is opened, that bytes outside the case are not hashed anew in this run."""
+    if any(not manifest.inside and manifest.files for manifest in sitting.manifests.values()):
+        told = ", ".join(names)
+        sitting.append(
+            Noted(
+                text=f"of {told}, files outside the case are held against their sizes only, not hashed (--trust-size)"
+            )
+        )
 
 
 def _write(file: Path, data: bytes) -> None:

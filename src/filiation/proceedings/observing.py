@@ -13,7 +13,7 @@ from filiation.examiners.catalogue import chosen
 from filiation.examiners.examiner import Examiner
 from filiation.investigation import observe as observe_one
 from filiation.proceedings.asking import ask_endpoints
-from filiation.proceedings.exhibits import Exhibits, without_names
+from filiation.proceedings.exhibits import Exhibits, looked_at_by_size, without_names
 from filiation.proceedings.line_up import behind_code_names, check_not_revealed
 from filiation.proceedings.sitting import CaseAtHand, Sitting
 from filiation.sources.source import Source
@@ -47,6 +47,8 @@ def observe(
     wanted = len(examiners) * (len(openly) + len(line_up))
     before = absent = 0
     recorded = sitting.observed()
+    if trust_size:
+        looked_at_by_size(sitting, [*openly, *line_up])
     for name in (*openly, *line_up):
         missing = [each for each in examiners if (name, each.NAME, each.VERSION) not in recorded]
         before += len(examiners) - len(missing)

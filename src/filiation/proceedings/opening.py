@@ -11,9 +11,11 @@ from filiation.case.folder import CaseFolder
 from filiation.case.reading import read_case
 from filiation.case.records import Authority, Closed, CounterTo, Entry, Header, Noted, Opened
 from filiation.errors import FiliationError, UsageError
+from filiation.proceedings.admission import refuse_secret
 from filiation.proceedings.asking import unfinished_recordings
 from filiation.proceedings.program import SOFTWARE
 from filiation.proceedings.sitting import Acting, Sitting
+from filiation.report.wording import hold_to_wording
 
 LARGEST_NOTE = 20_000
 """Letters of a remark."""
@@ -36,6 +38,7 @@ def open_case(
     their root certificates (PEM). Raises UsageError where the folder exists, or an authority has no certificate.
     """
     named = [_authority(name, url, certificates or {}) for name, url in (authorities or {}).items()]
+    hold_to_wording({"title": title, "party": party})
     header = Header(case=case, title=title)
     opened = Opened(
         case=case,
@@ -70,13 +73,33 @@ def _authority(name: str, url: str, certificates: Mapping[str, bytes]) -> tuple[
             advice=f"give --authority-certificate {name}=FILE.pem with its root certificate",
         )
     certificate = certificates[name]
+    check_certificate(certificate, f"the certificate of {name}")
+    if not url.startswith(("https://", "http://")):
+        raise UsageError(
+            f"the authority {name} is asked over HTTP, and {url!r} is no such address",
+            advice=f"give --authority {name}=https://...",
+        )
     return Authority(name=name, url=url, certificate=hashlib.sha256(certificate).hexdigest()), certificate
+
+
+def check_certificate(certificate: bytes, what: str) -> None:
+    """Raise UsageError unless these bytes are certificates in PEM."""
+    from cryptography import x509
+
+    try:
+        x509.load_pem_x509_certificates(certificate)
+    except ValueError as error:
+        raise UsageError(
+            f"{what} is not a certificate in PEM", advice="give the root certificate that the authority publishes"
+        ) from error
 
 
 def note(sitting: Sitting, text: str, files: Sequence[Path] = ()) -> Entry:
     """A remark, with files that are kept as objects. Raises UsageError on an empty remark."""
     if not text.strip() or len(text) > LARGEST_NOTE:
         raise UsageError(f"a remark has 1 to {LARGEST_NOTE} letters", advice="say what is to be remembered")
+    for file in files:
+        refuse_secret(file)
     return sitting.append(
         Noted(text=text, objects=tuple(sitting.folder.objects.put_file(file, sitting.progress) for file in files))
     )

@@ -91,7 +91,8 @@ def reacquire(
             title=REACQUIRED,
             looked_at=len(planned),
             failures=failures,
-            note="exhibits observed and related again on this machine; outcomes compared within the plan's tolerance",
+            note="exhibits observed and related again on this machine; outcomes compared within the plan's tolerance"
+            + ("; files outside the case held against their sizes only, not hashed" if trust_size else ""),
         )
     finally:
         case.let_go()
