@@ -7,7 +7,7 @@ nothing in common. Two tests, two nulls, never merged with one another:
                       models of one language agree at more than half of their neurons, by function and not by accident, so that
                       only the rank of the suspect among control lineages means anything.
     double-matching   by model. The gate is paired on one half, `up` on the other; a neuron of a stranger finds the same partner
-                      both times with a chance of at most c = 0.10, whatever the others do. The tolerance was measured on
+                      both times with a chance of at most c = 0.20, whatever the others do. The tolerance was measured on
                       strangers that read the same corpus (studies/representations.py), not derived.
 
 Models are run only where the plan says so: it takes the memory and the time of running them, and torch and transformers.
@@ -105,7 +105,18 @@ TESTS = (
     ),
 )
 HALVES, PARTS = TESTS
-CLAIMS = ("copy", "fine-tune", "LoRA", "quantised", "pruned", "width-pruned", "laundered", "laundered and fine-tuned")
+CLAIMS = (
+    "copy",
+    "fine-tune",
+    "LoRA",
+    "quantised",
+    "pruned",
+    "depth-pruned",
+    "width-pruned",
+    "vocabulary extended",
+    "laundered",
+    "laundered and fine-tuned",
+)
 ASSUMPTIONS = (
     "Each neuron finds the same partner by its gate on one text and by its up on another with a chance of at most c given all the "
     "others, when the models are strangers: measured on strangers trained for this purpose, not derived.",
