@@ -37,6 +37,7 @@ from filiation.case.records import (
     Revealed,
     Sealed,
 )
+from filiation.errors import RecordError
 from filiation.evidence import Examination, FileRecord, Identity, Observation, Relations
 from filiation.examiners.catalogue import chosen
 from filiation.investigation import judge_again, not_examined
@@ -475,3 +476,5 @@ def test_answers_that_unpack_to_more_than_a_machine_holds_are_not_unpacked(
     monkeypatch.setattr(appendix, "MOST_ROWS", 1000)
     monkeypatch.setattr(appendix, "MOST_BYTES", 1999)
     assert transcript_in([manifest], {}, read) is None
+    with pytest.raises(RecordError, match="cannot be read"):
+        transcript_in([manifest], {}, {"0" * 64: made.getvalue()[:-9]})

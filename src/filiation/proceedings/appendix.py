@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from filiation.case.records import Manifest
 from filiation.case.view import AnswersSideBySide
+from filiation.errors import RecordError
 from filiation.measures.passages import shared_passages, words_of
 from filiation.sources.transcripts import SCHEMA, Transcript
 
@@ -44,6 +45,17 @@ def side_by_side(reference: Transcript, suspect: Transcript) -> tuple[AnswersSid
     return tuple(pair for _, _, pair in sorted(pairs, key=lambda each: each[:2])[:MOST_ANSWERS])
 
 
+def _unpacked(data: bytes, model: str) -> Transcript | None:
+    """The answers of one model (of all, where none is named) in a table; None where there are none, or more than can be held."""
+    import polars as pl
+
+    rows = pl.scan_parquet(io.BytesIO(data)).select(*SCHEMA)
+    if not _can_be_unpacked(rows):
+        return None
+    frame = (rows.filter(pl.col("model") == model) if model else rows).collect()
+    return Transcript(frame) if frame.height else None
+
+
 def _can_be_unpacked(rows: pl.LazyFrame) -> bool:
     """Whether a table takes no more room than a machine has: a few hundred bytes of a hostile case may unpack to terabytes."""
     import polars as pl
@@ -71,9 +83,12 @@ def transcript_in(parts: Sequence[Manifest], asked: Mapping[str, str], read: Map
         )
         if not sha256 or sha256 not in read:
             continue
-        rows = pl.scan_parquet(io.BytesIO(read[sha256])).select(*SCHEMA)
-        if not _can_be_unpacked(rows):
-            return None
-        frame = (rows.filter(pl.col("model") == part.model) if part.model else rows).collect()
-        return Transcript(frame) if frame.height else None
+        try:
+            return _unpacked(read[sha256], part.model)
+        except pl.exceptions.PolarsError as error:
+            raise RecordError(
+                f"the recorded answers cannot be read: {error}",
+                exhibit=part.exhibit,
+                advice="they are not what this program recorded: run filiation case verify",
+            ) from error
     return None

@@ -56,7 +56,7 @@ def case_view(
     compared = comparison.noted_in(entries) if answers_another else ""
     sealed = {entry.body.plan for entry in entries if isinstance(entry.body, Sealed)}
     plans = {name: plan for name, plan in case.plans.items() if name in sealed}
-    manifests = {e.body.exhibit: case.manifests[e.body.manifest] for e in entries if isinstance(e.body, Admitted)}
+    manifests = {e.body.exhibit: _manifest(case, e.body) for e in entries if isinstance(e.body, Admitted)}
     revealed = {c: x for e in entries if isinstance(e.body, Revealed) for c, x in e.body.exhibits.items()}
     return CaseView(
         header=case.header,
@@ -72,6 +72,11 @@ def case_view(
         verification=verification,
         comparison=case.record(compared, comparison.Comparison) if compared else None,
     )
+
+
+def _manifest(case: CaseRead, body: Admitted) -> Manifest:
+    """The manifest of an exhibit. Raises RecordError where it cannot be read, with the reason."""
+    return case.manifests[body.manifest] if body.manifest in case.manifests else case.record(body.manifest, Manifest)
 
 
 def _examined(
