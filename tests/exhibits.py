@@ -26,7 +26,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from filiation.evidence import Access
 from filiation.sources.simulated import World as SimulatedWorld
-from filiation.sources.simulated import world
+from filiation.sources.simulated import scored, world
 from filiation.sources.transcripts import PREFIX, read_transcripts, split_location
 from studies.zoo import Zoo, launder
 from studies.zoo.corpus import read_corpus
@@ -41,6 +41,7 @@ RECORDED = {
     "open": ("simulated-open",),
     "tasks": ("simulated-problem", "simulated-choice"),
     "probes": ("borderline", "nonsense"),
+    "scores": ("simulated-score",),
 }
 """What simulated models were asked, by the items' first parts: each a file of its own, as recordings are."""
 
@@ -152,7 +153,8 @@ def simulated() -> SimulatedWorld:
 
 @cache
 def _answers(runtime: int) -> pl.DataFrame:
-    return simulated().frame(runtime=runtime)
+    """What was answered, and what was said of fixed texts."""
+    return pl.concat([simulated().frame(runtime=runtime), scored(simulated(), 40, runtime)])
 
 
 # -- tokenizers: texts 1 to 4 have no line in common, and no file but the one that a border cuts

@@ -558,3 +558,50 @@ _ANSWERS: dict[str, Any] = {
     "borderline": _borderline_answer,
     "nonsense": _nonsense_answer,
 }
+
+# ------------------------------------------------------------------------------------------- log-likelihoods of fixed texts
+
+SCORED_TEXTS = 6
+"""Fixed continuations of each prompt, all of them scored by every model."""
+
+
+def scored(of: World, prompts: int, runtime: int = 0) -> pl.DataFrame:
+    """What every recorded model says of the same texts: their log-likelihoods, in the transcripts' SCHEMA, nothing generated.
+
+    A text's log-likelihood is everybody's, plus a lab's, plus a model's own; a child's own is mixed from its parent's by the share
+    that its relation keeps, and 'shared text' is no kinship here: who passes on texts scores with its own weights. Another runtime
+    moves every figure by rounding.
+    """
+    size = prompts * SCORED_TEXTS
+    common = -8.0 + 3.0 * of._rng("scores", "everybody").normal(size=size)
+    own: dict[str, NDArray[np.float64]] = {}
+    rows: list[dict[str, Any]] = []
+    for model in of.models:  # parents stand before their children
+        lab = of._rng("scores", "lab", model.lab).normal(size=size)
+        mine = of._rng("scores", "model", model.name).normal(size=size)
+        kept = 0.0 if model.relation in ("", "shared text") else KEPT[model.relation]
+        own[model.name] = mine if not kept else kept**0.5 * own[model.parent] + (1 - kept) ** 0.5 * mine
+        noise = of._rng("scores", "runtime", model.name, runtime).normal(size=size) * (0.01 if runtime else 0.0)
+        values = np.round(common + 0.3 * lab + own[model.name] + noise, 4).reshape(prompts, SCORED_TEXTS)
+        rows += [_scored_row(model, number, each) for number, each in enumerate(values) if model.recorded]
+    return pl.DataFrame(rows, schema=SCHEMA)
+
+
+def _scored_row(model: SimulatedModel, number: int, values: NDArray[np.float64]) -> dict[str, Any]:
+    prompt = f"Beginning {number} of a text about {_THINGS[number % len(_THINGS)]}"
+    best = int(np.argmax(values))
+    empty: dict[str, Any] = dict.fromkeys(SCHEMA) | {"parameters": "{}", "source_sha256": ""}
+    return empty | {
+        "model": model.name,
+        "lineage": model.lineage,
+        "lab": model.lab,
+        "item": f"simulated-score:{number}",
+        "prompt_id": prompt_id(prompt),
+        "prompt": prompt,
+        "sample": 0,
+        "text": f"ending {best}",
+        "answer": str(best),
+        "gold": "0",
+        "options": SCORED_TEXTS,
+        "log_probabilities": json.dumps([[f"ending {at}", float(value), []] for at, value in enumerate(values)]),
+    }
