@@ -90,6 +90,12 @@ def test_a_base_that_cannot_be_run_is_a_reason(zoo: Zoo, tmp_path: Path) -> None
     assert "cannot be run" in outcome.reason
 
 
+def test_the_record_knows_bases_by_content_and_not_by_place(tuned: Relation, zoo: Zoo) -> None:
+    assert str(zoo["base-a"]) not in str(tuned.content)
+    content_id = open_source(zoo["base-a"]).identity(True).content_id
+    assert tuned.content["reward"]["bases"] == [content_id, content_id]
+
+
 def test_two_fine_tunes_on_the_same_texts_have_rewards_that_go_together(tuned: Relation) -> None:
     assert tuned.content["reward"]["correlation"] > 3_000
     alone = judged(tuned)[REWARD]

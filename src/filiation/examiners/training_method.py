@@ -53,6 +53,7 @@ from filiation.measures.implicit_reward import implicit_rewards, kinship, log_pr
 from filiation.measures.refusal_direction import cosines, difference_of_means, dimensions_in_common, last_states
 from filiation.measures.representations import neutral_pieces
 from filiation.sources.families import decoder_of
+from filiation.sources.open import open_source
 from filiation.sources.probes import written
 from filiation.sources.running import RunningModel, load_model
 from filiation.sources.source import Source
@@ -120,6 +121,7 @@ NEEDS_BASES = (
     f"{LEAST_LINEAGES} tuned controls with theirs (control_bases)"
 )
 NEEDS_ASKING = "it is run on demand: training_method.refusal_direction; it needs models that refuse, in one basis"
+BASES = ("reference_base", "suspect_base", "control_bases")
 SCALE = 10_000
 """Correlations and cosines are recorded as integers, in ten-thousandths."""
 
@@ -149,7 +151,8 @@ def relate(first: Subject, second: Subject, seed: int, progress: Progress = sile
     if not parameters["run"]:
         return Absent(reason=NOT_RUN)
     content = {
-        "parameters": dict(parameters),
+        # Where bases lie is nobody's business but this machine's; which models they are stands with the rewards.
+        "parameters": dict(parameters) | {name: "given" for name in BASES if parameters[name]},
         "lineages": [subject.observation.content["lineage"] for subject in (first, second)],
         "reward": _or_reason(_reward, first, second, seed, parameters),
         "refusal": _or_reason(_refusal, first, second, seed, parameters),
@@ -210,6 +213,7 @@ def _reward(first: Subject, second: Subject, seed: int, parameters: Mapping[str,
         "texts": len(texts),
         "sha256": hashlib.sha256("\0".join(texts).encode()).hexdigest(),
         "bases_from": [origin for _, origin in bases],
+        "bases": [open_source(location).identity().content_id or "not hashed" for location, _ in bases],
         "correlation": round(SCALE * kinship(rewards[0], rewards[1])),
     }
 
