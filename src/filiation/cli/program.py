@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 from filiation import __version__
-from filiation.cli import canary, case, compare, examiners, judge, packs, probe, probes, record, show, transcripts
+from filiation.cli import (
+    canary,
+    case,
+    compare,
+    examiners,
+    judge,
+    packs,
+    probe,
+    probes,
+    record,
+    show,
+    training,
+    transcripts,
+    watermark,
+)
 from filiation.errors import FiliationError
 from filiation.report.wording import visible
 
@@ -65,6 +79,8 @@ app.add_typer(probes.app, name="probes")
 app.add_typer(packs.app, name="packs")
 app.add_typer(case.app, name="case")
 app.add_typer(canary.app, name="canary")
+app.add_typer(watermark.app, name="watermark")
+app.add_typer(training.app, name="training")
 
 
 def main(arguments: list[str] | None = None) -> None:
