@@ -280,7 +280,9 @@ def test_examiners_are_listed_with_question_null_and_claims(capsys):
 def test_no_examiner_announces_itself_in_words_a_report_may_not_use():
     from filiation.cli.examiners import listing
 
-    told = [{key: value for key, value in entry.items() if key != "references"} for entry in listing()]  # titles of papers
+    told = [
+        {key: value for key, value in entry.items() if key != "references"} for entry in listing()
+    ]  # titles of papers
     assert wording.forbidden_words(json.dumps(told)) == ()
 
 
