@@ -12,6 +12,7 @@ from filiation.evidence import Absent, Finding, Identity, Inconclusive, NotExami
 from filiation.examiners import representations
 from filiation.examiners.examiner import Subject
 from filiation.investigation import compare
+from filiation.sources.joined import JoinedSource
 from filiation.sources.open import open_source
 from filiation.statistics.register import empty, load
 from studies.representations import provisional_register
@@ -161,6 +162,22 @@ def test_what_transformers_cannot_load_is_absent_with_a_reason(zoo: Zoo, tmp_pat
     found = related(zoo["base-a"], write_folder(tmp_path / "foreign", weights, unknown, like=zoo["base-a"]))
     assert isinstance(found, Absent)
     assert "cannot be run: foreign" in found.reason
+
+
+def test_an_exhibit_of_several_parts_under_a_code_name_is_run_and_does_not_tell_who_it_is(
+    zoo: Zoo, tmp_path: Path
+) -> None:
+    parts = [open_source(zoo["base-a"] / "tokenizer.json"), open_source(zoo["base-a"])]
+    coded = JoinedSource(parts, name="subject-3", neutral=True)
+    found = compare(
+        zoo["base-a"],
+        coded,
+        only=("representations",),
+        parameters={"representations": {"run": True, "places": 256}},
+    )
+    relation = found.relations["representations"].pair
+    assert relation.second == "subject-3"
+    assert relation.content["summary"][PARTS]["count"] == 768
 
 
 def test_a_text_of_one_s_own_is_read_and_its_digest_kept(zoo: Zoo, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ from filiation.measures.representations import (
     sampled,
 )
 from filiation.sources.families import decoder_of
-from filiation.sources.running import load_model
+from filiation.sources.running import load_source
 from filiation.sources.source import Source
 from filiation.statistics.coincidences import log10_upper_tail, resolution_log10_p
 from filiation.statistics.e_values import log10_e_value, log10_e_value_of_p
@@ -212,8 +212,8 @@ def _related(
     gated = all(content["kind"] == "gated" for content in contents)
     pairs = _layer_pairs(contents[0]["layers"], contents[1]["layers"], int(parameters["layers"]))
     progress("running the first model", 0.0)
-    one = load_model(first.source.location)
-    other = load_model(second.source.location)
+    one = load_source(first.source)
+    other = load_source(second.source)
     pieces = pieces[: 2 + MOST_CHARACTERS_PER_PLACE * int(parameters["places"]) // len(pieces[0])]
     ends = [[model.token_ends(piece) for piece in pieces] for model in (one, other)]
     pieces = pieces[: chosen_pieces(pieces, ends[0], ends[1], int(parameters["places"]))]

@@ -55,7 +55,7 @@ from filiation.measures.representations import neutral_pieces
 from filiation.sources.families import decoder_of
 from filiation.sources.open import open_source
 from filiation.sources.probes import written
-from filiation.sources.running import RunningModel, load_model
+from filiation.sources.running import RunningModel, load_model, load_source
 from filiation.sources.source import Source
 from filiation.statistics.e_values import log10_e_value_of_p
 from filiation.statistics.likelihood import upper_limit
@@ -206,7 +206,7 @@ def _reward(first: Subject, second: Subject, seed: int, parameters: Mapping[str,
     if len(texts) < 3:
         return {"reason": "there are no texts to read"}
     rewards = [
-        _tuned_minus_base(subject.source.location, location, texts)
+        _tuned_minus_base(subject.source, location, texts)
         for subject, (location, _) in zip((first, second), bases, strict=True)
     ]
     return {
@@ -222,9 +222,9 @@ def _contexts(*subjects: Subject) -> list[int]:
     return [int(subject.observation.content["context"]) for subject in subjects]
 
 
-def _tuned_minus_base(tuned: str, base: str, texts: Sequence[str]) -> NDArray[np.float64]:
+def _tuned_minus_base(tuned: Source, base: str, texts: Sequence[str]) -> NDArray[np.float64]:
     """One model in memory at a time."""
-    return implicit_rewards(log_probabilities(load_model(tuned), texts), log_probabilities(load_model(base), texts))
+    return implicit_rewards(log_probabilities(load_source(tuned), texts), log_probabilities(load_model(base), texts))
 
 
 def _refusal(first: Subject, second: Subject, seed: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def _refusal(first: Subject, second: Subject, seed: int, parameters: Mapping[str
     if layers[0] != layers[1]:
         return {"reason": f"models of {layers[0]} and {layers[1]} layers have no directions to compare layer by layer"}
     prompts = _prompts(min((context for context in _contexts(first, second) if context), default=1 << 20))
-    states = [_states(load_model(subject.source.location), prompts) for subject in (first, second)]
+    states = [_states(load_source(subject.source), prompts) for subject in (first, second)]
     everything = [np.concatenate(groups) for groups in states]
     rng = _rng(seed, "dimensions")
     count, possible = dimensions_in_common(everything[0][:, layers[0] // 2], everything[1][:, layers[0] // 2], rng)

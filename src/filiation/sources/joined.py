@@ -32,6 +32,12 @@ class JoinedSource:
         self.location = name
         self.format = self._sources[0].format
 
+    @property
+    def weights_at(self) -> str:
+        """Where the part with the weights lies, for whoever runs the model; never part of a record."""
+        having = (source for source in self._sources if not isinstance(source.tensors(), Absent))
+        return next((source.location for source in having), self.location)
+
     def configuration(self) -> Mapping[str, Any] | Absent:
         found: Mapping[str, Any] | Absent = self._first(lambda source: source.configuration())
         return found

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from filiation.errors import MalformedSource, MissingExtra, UnsafeSource, UsageError
 from filiation.evidence import Absent
 from filiation.sources.open import open_source
+from filiation.sources.source import Source
 
 Tokens = NDArray[np.int64]
 Text = str | Sequence[int] | Tokens
@@ -247,6 +248,14 @@ class RunningModel:
                 )
             yield [len(row) for row in some], output
             start = stop
+
+
+def load_source(source: Source, *, dtype: str = "float32") -> RunningModel:
+    """Load the model of an exhibit, under its name there: of one in several parts, or under a code name, the part with the weights.
+
+    Raises as `load_model` does.
+    """
+    return load_model(str(getattr(source, "weights_at", source.location)), dtype=dtype, name=source.name)
 
 
 def load_model(location: str | Path, *, dtype: str = "float32", name: str = "") -> RunningModel:
