@@ -168,7 +168,14 @@ def test_the_picture_stands_alone_and_names_every_point() -> None:
 def _row(point: Point) -> dict[str, Any]:
     exposures = point.settings.get("exposures", 0)
     settings = {"name": point.name, "group": point.group, "said": point.said, "settings": dict(point.settings)}
-    return settings | {"exposures": exposures, "share of text": 0.1, "kept": 0.5, "kept low": 0.4, "kept high": 0.6}
+    return settings | {
+        "exposures": exposures,
+        "share of text": 0.1,
+        "mean rank": 0.8,
+        "kept": 0.5,
+        "kept low": 0.4,
+        "kept high": 0.6,
+    }
 
 
 def test_the_caches_of_two_plans_are_two(tmp_path: Path) -> None:

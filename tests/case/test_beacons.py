@@ -383,3 +383,16 @@ except RecursionError:
 """
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=False)
     assert done.stdout == "refused\n", done.stderr[-500:]
+
+
+def test_a_known_key_under_another_genesis_is_refused() -> None:
+    """An old round would get a later time, and seem to have been still to come when the plan was stamped."""
+    announcement = msgspec.structs.replace(
+        beacons.announced("quicknet", datetime(2026, 1, 1, tzinfo=UTC)),
+        chain="ab" * 32,
+        genesis=QUICKNET.genesis + 10**7,
+    )
+    with pytest.raises(RecordError, match="public key of the chain quicknet"):
+        read_beacon(
+            json.dumps({"round": announcement.round, "randomness": "", "signature": "00"}).encode(), announcement
+        )

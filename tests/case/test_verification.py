@@ -450,3 +450,15 @@ def test_a_stranger_can_check_signature_and_stamp_by_openssl_alone(world: World,
     assert world.signer.key.keyid in told
     assert "Verification: OK" in told
     assert "Time stamp: " in told
+
+
+def test_an_object_too_large_to_be_read_at_once_is_a_failure_and_not_the_end_of_the_verifier(
+    world: World, tmp_path: Path
+) -> None:
+    """A file with holes: 3 GiB that take no room, under the name of the plan."""
+    folder = tmp_path / "case"
+    shutil.copytree(world.folder, folder)
+    plan = next(entry.body.plan for entry in CaseFolder.open(folder).entries if isinstance(entry.body, records.Sealed))
+    with (folder / "objects" / plan[:2] / plan).open("wb") as file:
+        file.truncate(3 << 30)
+    assert 5 in failed(verified(folder))

@@ -25,8 +25,8 @@ import msgspec
 
 from filiation.canaries import labels
 from filiation.canaries.canary import Canary
-from filiation.canaries.merkle import Tree
 from filiation.case.beacons import CHAINS, Pulse, read_beacon
+from filiation.case.merkle import Tree
 from filiation.case.records import Announcement, PublicKey
 from filiation.case.signing import STATEMENT_TYPE, Signer, envelope, opened
 from filiation.case.time_stamps import check_stamp

@@ -26,8 +26,8 @@ from filiation.canaries.commitment import (
     signed,
     tree_over,
 )
-from filiation.canaries.merkle import root_from
 from filiation.case.files import make_folder, read_file, write_file
+from filiation.case.merkle import root_from
 from filiation.case.records import PublicKey
 from filiation.case.signing import Signer
 from filiation.errors import RecordError, UsageError

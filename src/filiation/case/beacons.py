@@ -212,6 +212,12 @@ def _check_chain(announcement: Announcement) -> str:
     """The name of the announced chain, which must have the parameters that are known of it."""
     known = CHAINS.get(announcement.chain)
     if known is None:
+        owner = next((chain for chain in CHAINS.values() if chain.public_key == announcement.public_key), None)
+        if owner:  # under another genesis an old round would seem to be a later one
+            raise _refused(
+                f"the plan announced a chain of another name with the public key of the chain {owner.name}",
+                "a known key stands with its own chain: genesis and period decide when a round was public",
+            )
         return f"chain {announcement.chain} (known to this version by nothing but the plan)"
     for name in ("scheme", "public_key", "genesis", "period"):
         if getattr(announcement, name) != getattr(known, name):

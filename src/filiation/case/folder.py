@@ -458,7 +458,9 @@ def _check_case(path: Path) -> None:
     with reading(path):
         if not os.path.lexists(path / HEADER):
             raise UsageError(
-                "there is no case here", exhibit=str(path), advice="open one first: filiation case open DIR"
+                "there is no case here",
+                exhibit=str(path),
+                advice="check the path; the first command makes a case: filiation case open DIR",
             )
         for name in (HEADER, LEDGER, LOCK, *FOLDERS):
             refuse_link(path / name)

@@ -42,6 +42,9 @@ from filiation.case.time_stamps import check_stamp
 from filiation.errors import FiliationError, MissingExtra, RecordError
 from filiation.evidence import Record, canonical
 
+LARGEST_READ = 1 << 30
+"""Bytes of an object that is read into memory as a whole (1 GiB); exhibits are only hashed, however large."""
+
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", re.ASCII)
 
 _Record = TypeVar("_Record", bound=Record)
@@ -160,11 +163,14 @@ class CaseRead:
                 continue  # check 5 asks again and says why
 
     def data(self, digest: str) -> bytes:
-        """The bytes of an object. Raises RecordError where they are missing or altered."""
+        """The bytes of an object. Raises RecordError where they are missing, altered, or more than is read at once."""
+        _, size = self.folder.files.get(object_name(digest), ("", 0))
+        if size > LARGEST_READ:
+            raise RecordError(f"has {size:,} bytes; at most {LARGEST_READ:,} are read at once")
         return self.folder.objects.get(digest)
 
     def record(self, digest: str, kind: type[_Record]) -> _Record:
-        """The record in an object. Raises RecordError where it is missing, altered, of another kind or not canonical."""
+        """The record in an object. Raises RecordError where it is missing, altered, of another kind, too large or not canonical."""
         return decoded(self.data(digest), kind)
 
     def signed_between(self, first: int, last: int) -> bool:

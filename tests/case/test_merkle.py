@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filiation.canaries.merkle import Tree, leaf_hash, root_from
+from filiation.case.merkle import Tree, leaf_hash, root_from
 from filiation.errors import RecordError
 
 # Test data of google/certificate-transparency (merkle_tree_test.cc): eight leaves, and the roots of the first n of them.
