@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help install demo test lint types format docs validate bench fuzz clean
+.PHONY: help install demo test lint types format docs validate cases bench fuzz clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -52,6 +52,13 @@ validate: $(STAMP)  ## every calibration figure: recorded answers, tokenizers, c
 	$(BIN)/python -m studies.architecture
 	$(BIN)/python -m studies.weights --size full --check
 	$(BIN)/python -m studies.validation_scores --check
+	$(BIN)/python -m studies.canary_claims
+	$(BIN)/python -m studies.watermarks --size full
+	$(BIN)/python -m studies.independence
+
+cases: $(STAMP)  ## the two example cases made anew, with their pictures
+	$(BIN)/python -m studies.cases
+	$(BIN)/python -m studies.cases.pictures
 
 bench: $(STAMP)  ## cost on 1B- and 7B-shaped files, of line-ups and of verifying a case, and the peers
 	$(BIN)/python -m benchmarks.scale
