@@ -55,6 +55,7 @@ CHANCE = 0.20
 DETECTION = {representations.HALVES.id: -1.30103, representations.PARTS.id: -12.0}
 SEED = 20_261
 PLACES = 4096
+SECTIONS = ("population", "amounts", "pairs")
 AMOUNTS = (512, 1024, 2048, 4096, 8192, 16384)
 RESULTS = Path(__file__).parent / "results" / "representations.json"
 REGISTER = Path(representations.__file__).parents[1] / "calibration" / "representations.json"
@@ -100,22 +101,22 @@ TRIED = (
 # ------------------------------------------------------------------------------------------------------- 1. the zoo's pairs
 
 
-def related(zoo: Zoo, pair: Pair) -> Relation | Absent:
+def related(zoo: Zoo, pair: Pair, places: int) -> Relation | Absent:
     """One pair, as the examiner relates it when it is told to run models."""
     subjects = []
     for name in (pair.first, pair.second):
         source = open_source(zoo[name])
         seen = representations.observe(source)
         assert isinstance(seen, Observation), seen
-        subjects.append(Subject(source=source, observation=seen, parameters={"run": True, "places": PLACES}))
+        subjects.append(Subject(source=source, observation=seen, parameters={"run": True, "places": places}))
     return representations.relate(*subjects, SEED)
 
 
-def pair_rows(zoo: Zoo, console: Console) -> list[dict[str, Any]]:
+def pair_rows(zoo: Zoo, places: int, console: Console) -> list[dict[str, Any]]:
     """Per pair the counts of every layer by halves and by parts, and log10 p of the total by parts."""
     rows = []
     for pair in track(pairs_of(zoo), "running pairs", console=console):
-        found = related(zoo, pair)
+        found = related(zoo, pair, places)
         if isinstance(found, Absent):
             rows.append({**pair._asdict(), "declined": found.reason})
             continue
@@ -140,9 +141,9 @@ def share(layer: Mapping[str, int], way: str) -> float:
 # -------------------------------------------------------------------------------------------------------- 2. the population
 
 
-def population_zoo(console: Console) -> Zoo:
-    """The founders of the example cases, and relatives of base-a."""
-    founders = [name for name in case_models.MEMBERS if name.startswith("base-")]
+def population_zoo(number: int | None, console: Console) -> Zoo:
+    """Founders of the example cases, all or the first so many, and relatives of base-a."""
+    founders = [name for name in case_models.MEMBERS if name.startswith("base-")][:number]
     built = build(case_models.SIZE, only=(*founders, "same-order", *RELATIVES), device="cpu")
     console.print(f"population: {len(founders)} founders")
     return Zoo(built.root, built.tree, (*founders, "same-order", *RELATIVES))
@@ -177,11 +178,11 @@ def measured(one: Sequence[Halves], other: Sequence[Halves], rng: np.random.Gene
     }
 
 
-def population(zoo: Zoo, console: Console) -> dict[str, Any]:
+def population(zoo: Zoo, places: int, console: Console) -> dict[str, Any]:
     """Every pair of founders, every relative against base-a, and the ranks that follow."""
     founders = [name for name in zoo.names if name.startswith("base-")]
     rng = np.random.default_rng(SEED)
-    layers = heard_alike(zoo, zoo.names, PLACES)
+    layers = heard_alike(zoo, zoo.names, places)
     strangers = {
         (one, other): measured(layers[one], layers[other], rng)
         for one, other in track(list(itertools.combinations(founders, 2)), "founders", console=console)
@@ -192,6 +193,7 @@ def population(zoo: Zoo, console: Console) -> dict[str, Any]:
     }
     return {
         "founders": len(founders),
+        "places": places,
         "pairs": len(strangers),
         "strangers": {
             key: _spread([found[key] for found in strangers.values()]) for key in next(iter(strangers.values()))
@@ -266,10 +268,10 @@ def _always_high(founders: Sequence[str], values: np.ndarray[Any, np.dtype[np.fl
 # ----------------------------------------------------------------------------------------------------- 3. amounts of text
 
 
-def amounts(zoo: Zoo, console: Console) -> list[dict[str, Any]]:
+def amounts(zoo: Zoo) -> list[dict[str, Any]]:
     """Strangers of one corpus on more and more text: by halves they come to agree, by parts they do not."""
     rows = []
-    names = ("base-a", "base-e", "base-i")  # the same half of the library
+    names = ("base-a", "base-b", "base-c")
     for places in AMOUNTS:
         layers = heard_alike(zoo, names, places)
         rng = np.random.default_rng(SEED)
@@ -317,44 +319,43 @@ def _entry(
     )
 
 
-def counted_register(rows: Sequence[Mapping[str, Any]], people: Mapping[str, Any], size: str) -> Calibration:
-    """Strangers and relatives by lineage."""
-    gated = [row for row in rows if row.get("kind_of_mlp") == "gated"]
-    families = tuple(sorted({family for row in gated for family in row["families"]}))
-    founders = people["founders"]
-    return Calibration(
-        examiner=representations.NAME,
-        entries=(
-            _entry(
-                representations.HALVES.id,
-                Null.POPULATION,
-                ("llama",),
-                # One line-up of each founder; which of them would be accused is a matter of the rank's own promise.
-                (
-                    StrangerCount(
-                        kind="founders of one architecture, ranked against one another",
-                        lineages=founders,
-                        exceeding=round(founders * people["ranks"]["by_halves"]["at most .05"]),
-                        tests=people["ranks"]["by_halves"]["pairs"],
-                        largest_share=people["strangers"]["by_halves"]["largest"],
-                    ),
-                ),
-                tuple(
-                    RelationPower(relation=found["relation"], detected=int(found["p_by_halves"] <= 0.05), lineages=1)
-                    for found in people["relatives"].values()
-                    if found["relation"] in CLAIMED_OF_A_RANK
-                ),
-                f"{founders} founders of the example cases' zoo, {people['pairs']} pairs",
-            ),
-            _entry(
-                representations.PARTS.id,
-                Null.MODEL,
-                families,
-                (_stranger_count(gated),),
-                tuple(_relative_counts(gated)),
-                f"the {size} zoo, {len(gated)} pairs of gated MLPs",
+def counted_register(found: Mapping[str, Any]) -> Calibration:
+    """Strangers and relatives by lineage; a test whose section was not measured has no entry."""
+    entries = []
+    if "population" in found:
+        entries.append(_entry_of_the_rank(found["population"]))
+    if "pairs" in found:
+        gated = [row for row in found["pairs"]["rows"] if row.get("kind_of_mlp") == "gated"]
+        families = tuple(sorted({family for row in gated for family in row["families"]}))
+        calibrated_on = (
+            f"the {found['pairs']['size']} zoo, {len(gated)} pairs of gated MLPs, {found['pairs']['places']} places"
+        )
+        strangers, relatives = (_stranger_count(gated),), tuple(_relative_counts(gated))
+        entries.append(_entry(representations.PARTS.id, Null.MODEL, families, strangers, relatives, calibrated_on))
+    return Calibration(examiner=representations.NAME, entries=tuple(entries))
+
+
+def _entry_of_the_rank(people: Mapping[str, Any]) -> RegisterEntry:
+    founders, ranks = people["founders"], people["ranks"]["by_halves"]
+    return _entry(
+        representations.HALVES.id,
+        Null.POPULATION,
+        ("llama",),
+        (
+            StrangerCount(
+                kind="founders of one architecture, ranked against one another",
+                lineages=founders,
+                exceeding=round(founders * ranks["at most .05"]),
+                tests=ranks["pairs"],
+                largest_share=people["strangers"]["by_halves"]["largest"],
             ),
         ),
+        tuple(
+            RelationPower(relation=each["relation"], detected=int(each["p_by_halves"] <= 0.05), lineages=1)
+            for each in people["relatives"].values()
+            if each["relation"] in CLAIMED_OF_A_RANK
+        ),
+        f"{founders} founders of the example cases' zoo, {people['pairs']} pairs, {people['places']} places",
     )
 
 
@@ -398,10 +399,10 @@ def _relative_counts(rows: Sequence[Mapping[str, Any]]) -> list[RelationPower]:
     return [RelationPower(relation=k, detected=sum(v.values()), lineages=len(v)) for k, v in sorted(found.items())]
 
 
-def broken_promises(rows: Sequence[Mapping[str, Any]], people: Mapping[str, Any]) -> list[str]:
+def broken_promises(found: Mapping[str, Any]) -> list[str]:
     """Layers of strangers beyond c / 2 and claims that are not kept, by parts."""
     broken = []
-    for row in rows:
+    for row in found.get("pairs", {"rows": ()})["rows"]:
         if row.get("kind_of_mlp") != "gated":
             continue
         largest = max(share(layer, "by_parts") for layer in row["layers"])
@@ -410,8 +411,10 @@ def broken_promises(rows: Sequence[Mapping[str, Any]], people: Mapping[str, Any]
             broken.append(f"{names}: {largest:.4f} of a layer exceeds c / 2")
         if row["group"] == "relative" and row["kind"] not in UNCLAIMED and row["log10_p"] > -12:
             broken.append(f"{names}: log10 p {row['log10_p']:.1f}")
-    if people["strangers"]["largest_layer_by_parts"]["largest"] > CHANCE / 2:
-        broken.append(f"founders: {people['strangers']['largest_layer_by_parts']} exceeds c / 2")
+    if "population" in found:
+        largest = found["population"]["strangers"]["largest_layer_by_parts"]["largest"]
+        if largest > CHANCE / 2:
+            broken.append(f"founders: {largest} of a layer exceeds c / 2")
     return broken
 
 
@@ -423,28 +426,33 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m studies.representations", description=__doc__.splitlines()[0] if __doc__ else ""
     )
     parser.add_argument("--size", default="test", choices=("test", "full"))
+    parser.add_argument(
+        "--only", default="all", choices=("all", *SECTIONS), help="one section; the others stay as written"
+    )
+    parser.add_argument("--founders", type=int, help="of the population, the first so many")
+    parser.add_argument("--places", type=int, default=PLACES)
     parser.add_argument("--write", action="store_true", help="write the register of nulls and the results")
     parser.add_argument("--check", action="store_true", help="exit 1 where a claim is not kept")
     asked = parser.parse_args(arguments)
     console = Console(width=160)
+    found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() and asked.only != "all" else {}
+    wanted = SECTIONS if asked.only == "all" else (asked.only,)
     with one_thread():
-        alike = population_zoo(console)
-        people = population(alike, console)
-        growth = amounts(alike, console)
-        rows = pair_rows(build(asked.size, device="cpu"), console)
-    console.print_json(json.dumps({"population": people, "amounts": growth}))
-    for row in rows:
-        if "layers" in row:
-            halves, parts = ([layer[way] for layer in row["layers"]] for way in ("by_halves", "by_parts"))
-            console.print(row["first"], row["second"], row["kind"], halves, parts, row["log10_p"])
-    broken = broken_promises(rows, people)
+        if "population" in wanted:
+            found["population"] = population(population_zoo(asked.founders, console), asked.places, console)
+        if "amounts" in wanted:
+            found["amounts"] = amounts(population_zoo(3, console))
+        if "pairs" in wanted:
+            rows = pair_rows(build(asked.size, device="cpu"), asked.places, console)
+            found["pairs"] = {"size": asked.size, "places": asked.places, "rows": rows}
+    console.print_json(json.dumps({name: found[name] for name in wanted if name != "pairs"}))
+    broken = broken_promises(found)
     for promise in broken:
         console.print(f"[bold]not kept:[/bold] {promise}", highlight=False)
     if asked.write:
-        counted = counted_register(rows, people, asked.size)
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        counted = counted_register(found)
         REGISTER.write_bytes(msgspec.json.format(msgspec.json.encode(counted), indent=1) + b"\n")
-        written = {"size": asked.size, "places": PLACES, "population": people, "amounts": growth, "pairs": rows}
-        RESULTS.write_text(json.dumps(written, indent=1) + "\n")
     return 1 if broken and asked.check else 0
 
 

@@ -83,13 +83,16 @@ VERSION = "1"
 QUESTION = "Do the neurons of the two models do the same when both read the same text?"
 NEEDS = (Access.WEIGHTS, Access.CONFIGURATION, Access.TOKENIZER)
 ALTERNATIVE = "trained independently of each other, on the same text or on other text"
+LIKE_FUNCTION = (
+    "neurons of like function (common ancestor or initialisation, or trained on the other's outputs or hidden states)"
+)
 RELATION_CLASS = "neurons of common descent (copy, fine-tune, quantised, pruned or laundered copy)"
 TESTS = (
     Test(
         id="representations.text-halves",
         proposition=Proposition.REPRESENTATIONS,
         alternative=ALTERNATIVE,
-        relation_class=RELATION_CLASS,
+        relation_class=LIKE_FUNCTION,
         characteristic=Characteristic.INDIVIDUAL,
         null=Null.POPULATION,
         formula="rank of the share of neurons that find the same partner on both halves of the text, among control lineages",
@@ -130,8 +133,8 @@ REFERENCES = (
 )
 LIMITATIONS = (
     "Direction is not told: the suspect may be the ancestor of the reference.",
-    "Merges with strangers, embeddings made anew and siblings of one initialisation were not found on the small models measured: "
-    "silence here says little of them; the weights examiner finds them.",
+    "Minority merges with strangers, embeddings made anew, siblings of one initialisation and students were not found by double "
+    "matching on the small models measured: silence says little of them; the weights examiner finds the first three.",
     "Tolerance not validated on real strangers: it was measured on small models trained for this purpose.",
 )
 LEAST_LINEAGES = 19
