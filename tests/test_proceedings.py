@@ -13,20 +13,31 @@ import msgspec
 import pytest
 
 from filiation.case.beacons import DEFAULT, announced
-from filiation.case.records import Admitted, Announcement, Examined, Manifest, Noted, Observed, Plan, Role
+from filiation.case.records import (
+    REQUIRED,
+    Admitted,
+    Announcement,
+    Declarations,
+    Examined,
+    Manifest,
+    Noted,
+    Observed,
+    Plan,
+    Role,
+)
 from filiation.case.signing import Signer, new_signer
 from filiation.errors import RecordError, SourceError, UnsafeSource, UsageError
 from filiation.evidence import Null, Proposition
 from filiation.examiners.catalogue import chosen
 from filiation.proceedings.admission import Origin, admit, models_at, usual_name
 from filiation.proceedings.examining import examine, explore, judge
-from filiation.proceedings.exhibits import Exhibits, without_names
+from filiation.proceedings.exhibits import Exhibits, found_in, without_names
 from filiation.proceedings.line_up import draw, reveal
 from filiation.proceedings.observing import observe
 from filiation.proceedings.opening import close, note, open_case
 from filiation.proceedings.plan_file import filled_in, plan_from, plan_from_tables, weights_of
-from filiation.proceedings.planning import seal_plan
-from filiation.proceedings.reporting import case_view
+from filiation.proceedings.planning import seal_plan, to_come
+from filiation.proceedings.reporting import case_view, make_report
 from filiation.proceedings.sitting import Acting, Sitting, sitting
 from filiation.proceedings.status import status
 from filiation.proceedings.verifying import reacquire, verify_case
@@ -69,7 +80,7 @@ class Court:
         with sitting(self.path, self.acting) as held:
             yield held
 
-    def admit(self, location: object, name: str, role: Role, **told: object) -> Manifest:
+    def admit(self, location: object, name: str, role: Role, /, **told: object) -> Manifest:
         limit = told.pop("inside_limit", 64_000_000)
         origin = Origin(origin="made here", obtained_by="the test", **told)  # type: ignore[arg-type]
         with self.sitting() as held:
@@ -498,6 +509,140 @@ def test_the_status_names_the_step_that_is_due(court: Court, folders: Path) -> N
         reveal(held, secrets=court.secrets)
     due.append(status(court.path).due)
     assert due == ["admit", "plan", "admit", "draw", "observe", "examine", "reveal", "report"]
+    with court.sitting() as held:
+        make_report(held, Declarations(), draft=True, pdf=False)
+    assert status(court.path).due_command == f"filiation case report {court.path} --declarations FILE.toml"
+    assert status(court.path).drafts == status(court.path).reports
+    with court.sitting() as held:
+        make_report(held, Declarations(**dict.fromkeys(REQUIRED, "as agreed")), pdf=False)
+    assert status(court.path).due == "close"
+
+
+@pytest.mark.parametrize(
+    ("admitted", "wanted"),
+    [
+        ((), "admit CASE LOCATION --role reference"),
+        (("ours",), "plan CASE plan.toml"),
+        (("ours", "sealed"), "admit CASE LOCATION --as theirs --role suspect"),
+        (("ours", "sealed", "theirs"), "admit CASE LOCATION --as other --role control"),
+    ],
+)
+def test_the_command_that_is_due_can_be_typed(
+    court: Court, folders: Path, admitted: tuple[str, ...], wanted: str
+) -> None:
+    for name in admitted:
+        if name == "sealed":
+            court.plan(f'{TOKENIZERS}[[controls]]\nexhibit = "other"\n')
+        else:
+            court.admit(folders / name, name, "reference" if name == "ours" else "suspect")
+    assert status(court.path).due_command == f"filiation case {wanted}".replace("CASE", str(court.path))
+
+
+TOKENIZERS = 'reference = "ours"\nsuspect = "theirs"\nexaminers = ["tokenizer"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (TOKENIZERS.replace('"ours"', '"our"'), "no exhibit called our was admitted as reference, but ours was"),
+        (TOKENIZERS + "[line_up]\nfoils = 2\n", "wants 2 foils and the pool gives 0"),
+        (TOKENIZERS + "[line_up]\nfoils = -1\n", "cannot have -1 foils"),
+        (TOKENIZERS + '[line_up]\nmatched_on = ["kind"]\n', "like the suspect in kind"),
+        (TOKENIZERS + '[announcement]\nbasis = "claimant"\nseed = "abc"\n', "not 64 hexadecimal digits"),
+        (TOKENIZERS + '[announcement]\nbasis = "nist"\n', "which, and under which certificate"),
+    ],
+)
+def test_what_would_fail_after_the_seal_is_told_before_it(court: Court, folders: Path, text: str, told: str) -> None:
+    court.admit(folders / "ours", "ours", "reference")
+    court.admit(folders / "theirs", "theirs", "suspect")
+    before = (court.path / "ledger.jsonl").read_bytes()
+    with pytest.raises(UsageError, match=told):
+        court.plan(text)
+    assert (court.path / "ledger.jsonl").read_bytes() == before
+
+
+def test_a_plan_may_name_exhibits_that_are_still_to_come(court: Court, folders: Path) -> None:
+    court.admit(folders / "ours", "ours", "reference")
+    sealed = court.plan(TOKENIZERS, only_check=True)
+    assert status(court.path).plan == ""
+    assert to_come(sealed, case_view(court.path).manifests) == ["theirs"]
+    assert court.plan(TOKENIZERS).suspect == "theirs"
+
+
+@pytest.mark.parametrize("text", ["-----BEGIN PRIVATE KEY-----\nMC4C\n", f"{'ab' * 32} {'cd' * 32}\n"])
+def test_keys_and_secrets_of_draws_do_not_get_into_a_case(
+    court: Court, folders: Path, tmp_path: Path, text: str
+) -> None:
+    """A case goes to the other side: not as material, not with a remark, not beside a model's files."""
+    (tmp_path / "kept").write_text(text)
+    folder = shutil.copytree(folders / "ours", tmp_path / "ours")
+    (folder / "kept").write_text(text)
+    for location, role in ((tmp_path / "kept", "material"), (folder, "reference")):
+        with pytest.raises(UsageError, match="private key or the secret of a draw"):
+            court.admit(location, "x", role)  # type: ignore[arg-type]
+    with court.sitting() as held, pytest.raises(UsageError, match="private key or the secret of a draw"):
+        note(held, "a key", [tmp_path / "kept"])
+    assert not court.bodies(Admitted)
+    assert not court.bodies(Noted)
+
+
+def test_the_other_side_reads_the_location_that_was_told(court: Court, folders: Path) -> None:
+    told = court.admit(folders / "ours", "ours", "reference", inside_limit=0, location="our archive, disk 3")
+    assert told.location == "our archive, disk 3"
+    with pytest.raises(UsageError, match="stay outside"):
+        court.admit(folders / "theirs", "theirs", "suspect", location="their page")
+    with court.sitting() as held:
+        assert Exhibits(held, found_in(folders, held.manifests)).open("ours").name == "ours"
+        with pytest.raises(SourceError, match="is missing"):
+            Exhibits(held).open("ours")
+        with pytest.raises(SourceError, match="holds none of the exhibits"):
+            found_in(court.path, held.manifests)
+
+
+def test_trusting_sizes_stands_in_the_ledger(court: Court, folders: Path) -> None:
+    """Written before anything is looked at, with nobody of the line-up by name."""
+    for name, role in (("ours", "reference"), ("theirs", "suspect")):
+        court.admit(folders / name, name, role, inside_limit=0)  # type: ignore[arg-type]
+    court.plan(TOKENIZERS)
+    with court.sitting() as held:
+        draw(held, secret=SECRET, secrets=court.secrets)
+        observe(held, secrets=court.secrets, trust_size=True)
+        examine(held, secrets=court.secrets, trust_size=True)
+    noted = [n for n, entry in enumerate(case_view(court.path).entries) if isinstance(entry.body, Noted)]
+    seen = [n for n, entry in enumerate(case_view(court.path).entries) if isinstance(entry.body, Observed | Examined)]
+    assert len(noted) == 2
+    assert noted[0] < min(seen) < noted[1] < max(seen)
+    for entry in court.bodies(Noted):
+        assert "ours" in entry.text
+        assert "theirs" not in entry.text
+        assert "sizes only" in entry.text
+
+
+@pytest.mark.parametrize("said", [{"title": "95% match"}, {"title": "ours", "party": "whoever proves it"}])
+def test_the_title_is_held_to_the_wording(tmp_path: Path, signer: Signer, said: dict[str, str]) -> None:
+    acting = Acting(signer=signer, actor="an expert", clock=Clock(), stampers=())
+    with pytest.raises(UsageError, match="a report may not say this"):
+        open_case(tmp_path / "case", acting, case="ab" * 16, **said)  # type: ignore[arg-type]
+    assert not (tmp_path / "case").exists()
+
+
+def test_an_authority_that_cannot_be_used_leaves_no_folder(tmp_path: Path, signer: Signer) -> None:
+    acting = Acting(signer=signer, actor="an expert", clock=Clock())
+    root = LocalAuthority.made(tmp_path / "authority").certificate
+    for url, certificate, told in (
+        ("https://x", b"a letter", "not a certificate in PEM"),
+        ("x.example", root, "no such address"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            open_case(
+                tmp_path / "case",
+                acting,
+                title="x",
+                case="ab" * 16,
+                authorities={"a": url},
+                certificates={"a": certificate},
+            )
+        assert not (tmp_path / "case").exists()
 
 
 def test_names_and_models_of_locations(tmp_path: Path, folders: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from filiation.case.folder import CaseFolder
 from filiation.case.records import Examined, Observed, Plan, Revealed
+from filiation.cli.case import acting
 from filiation.evidence import Examination, Finding
 from tests import case_world
 from tests.case_world import SECRET_NAMES, Dispute, done, process, run
@@ -137,7 +138,36 @@ def test_exhibits_acquired_again_give_the_recorded_outcomes(closed: Path, capsys
     assert "Acquired again: holds (2 looked at)" in capsys.readouterr().out
 
 
+def test_exhibits_are_found_by_name_in_a_folder(drawn: Path, dispute: Dispute, tmp_path: Path, capsys) -> None:
+    """`--at FOLDER` for all of them at once; what is named counts before what is found."""
+    done("open", tmp_path / "case")
+    case_world.admitted(dispute, tmp_path / "case", inside_limit="0")
+    places = acting.places_at(
+        tmp_path / "case", [str(dispute.place / "models"), str(dispute.place), "other=/disk/other"]
+    )
+    names = ("ours", "Wombat-7B", "Quokka", "Numbat")
+    assert places["other"] == "/disk/other"
+    assert {name: places[name] for name in names} == {name: str(dispute.folder(name)) for name in names}
+    assert {places[f"{name}/answers"] for name in names} == {str(dispute.answers)}
+    assert run("verify", tmp_path / "case", "--reacquire", "--at", "nowhere") == 2
+    assert "neither NAME=PATH nor a folder" in capsys.readouterr().err
+
+
 # ---------------------------------------------------------------------------------------------------------- interruptions
+
+
+def test_an_interruption_from_the_keyboard_says_how_to_go_on(drawn: Path, tmp_path: Path) -> None:
+    case = copied(drawn, tmp_path / "stopped")
+    ledger = case / "ledger.jsonl"
+    before = ledger.read_bytes().count(b"\n")
+    with process("observe", case, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+        while running.poll() is None and ledger.read_bytes().count(b"\n") < before + 1:
+            time.sleep(0.002)
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate()
+    assert b"interrupted; what was recorded is kept" in told
+    done("observe", case)
+    assert run("verify", case) == 0
 
 
 @pytest.mark.parametrize(("observations", "examinations"), [(1, 0), (9, 1)])
@@ -373,3 +403,44 @@ def test_a_report_is_not_built_while_a_declaration_is_blank(examined: Path, tmp_
     (tmp_path / "declarations.toml").write_text(blank.replace("expert =", "experte ="))
     assert run("report", case, "--declarations", tmp_path / "declarations.toml") == 2
     assert "did you mean expert?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("verify", "nowhere"), 2, "no such folder"),
+        (("verify", "CASE", "--key-id", "abc"), 2, "64 hexadecimal digits"),
+        (("verify", "CASE", "--at", "ours=/disk/ours"), 2, "--reacquire"),
+        (("verify", "CASE", "--trust-size"), 2, "--reacquire"),
+        (("verify", "CASE", "--authority-certificate", __file__), 2, "not a certificate"),
+        (("verify", "CASE", "--checkpoint", "nowhere"), 3, "cannot be read"),
+        (("status", "nowhere"), 2, "there is no case here"),
+        (("plan", __file__), 2, "is a file"),
+        (("plan", "CASE", "nowhere.toml"), 3, "the plan cannot be read: No such file"),
+        (("report", "CASE", "--declarations", "nowhere.toml"), 3, "--example"),
+        (("report", "CASE"), 2, "--example"),
+    ],
+)
+def test_a_wrong_word_is_told_in_a_way_that_helps(drawn: Path, capsys, words, code, told) -> None:
+    assert run(*(str(drawn) if word == "CASE" else word for word in words)) == code
+    error = capsys.readouterr().err
+    assert told in error
+    assert "advice" in error
+    assert "Errno" not in error
+
+
+def test_a_case_without_authorities_is_told_once_that_nothing_was_stamped(drawn: Path, capsys) -> None:
+    assert run("verify", drawn) == 0
+    told = capsys.readouterr().out
+    assert "looked at" in told
+    assert "nothing to look at" not in told
+    assert "no check fails" in told
+
+
+def test_examine_prints_json(drawn: Path, examined: Path, tmp_path: Path, capsys) -> None:
+    case = copied(drawn, tmp_path / "case")
+    done("observe", case)
+    capsys.readouterr()
+    done("examine", case, "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert {each["subject"] for each in told} == {body.subject for body in bodies(examined, Examined)}

@@ -192,7 +192,7 @@ def _too_few(wanted: int, found: int, excluded: Mapping[str, str]) -> UsageError
     reasons = "; ".join(f"{name} {reason}" for name, reason in sorted(excluded.items()))
     return UsageError(
         f"the line-up wants {wanted} foils and the pool gives {found}" + (f": {reasons}" if reasons else ""),
-        advice="widen the pool or the tolerance, or ask for fewer foils, and seal that as an amendment",
+        advice="widen the pool or the tolerance, or ask for fewer foils; where the plan is sealed already, by an amendment",
     )
 
 

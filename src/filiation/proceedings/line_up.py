@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from filiation.case import amendments, drawing
 from filiation.case.beacons import Pulse, read_beacon
-from filiation.case.records import Drawn, Examined, Manifest, Plan, Revealed, Setting
+from filiation.case.ledger import time_text
+from filiation.case.records import Announcement, Drawn, Examined, Manifest, Plan, Revealed, Setting
 from filiation.errors import SourceNotFound, UsageError
 from filiation.proceedings.sitting import Sitting
 
@@ -36,14 +38,18 @@ def draw(sitting: Sitting, *, secret: bytes, secrets: Path, beacon: bytes = b"")
         raise UsageError(
             "this plan's foils are drawn already", exhibit=str(sitting.folder.path), advice=sitting.do("observe")
         )
-    parts = _parts(sitting.manifests, plan.suspect)
-    if not parts:
+    if not _parts(sitting.manifests, plan.suspect):
         raise UsageError(
             f"the suspect, {plan.suspect}, is not admitted yet: foils are matched on its attributes",
             advice=sitting.do("admit", "LOCATION", "--as", f"'{plan.suspect}'", "--role", "suspect"),
         )
     seed, pulse, stored = _seed(sitting, plan, beacon)
-    foils = drawing.draw_foils(plan.line_up, _attributes(parts), seed, _barred(sitting, plan))
+    foils = drawing.draw_foils(
+        plan.line_up,
+        attributes_of(sitting.manifests, plan.suspect),
+        seed,
+        barred(sitting.manifests, plan.suspect, plan.reference),
+    )
     named = drawing.code_names((plan.suspect, *foils), secret)
     commitment = drawing.commitment(secret)
     _keep_secret(sitting.folder.path, secrets, commitment, secret)
@@ -72,11 +78,19 @@ def _seed(sitting: Sitting, plan: Plan, beacon: bytes) -> tuple[str, Pulse | Non
 
         raise UsageError(
             f"this plan waits for round {announcement.round} of {announcement.basis}",
-            advice=f"fetch {address(announcement)} and give its file with --beacon FILE",
+            advice=f"{published(announcement)}fetch {address(announcement)} and give its file with --beacon FILE",
         )
     certificate = sitting.folder.objects.get(announcement.certificate) if announcement.certificate else b""
     pulse = read_beacon(beacon, announcement, certificate)
     return drawing.seed(sitting.plan_digest, pulse.randomness), pulse, sitting.folder.objects.put(beacon)
+
+
+def published(announcement: Announcement) -> str:
+    """When the announced round is public, where its number tells."""
+    if announcement.basis != "drand":
+        return ""
+    seconds = announcement.genesis + (announcement.round - 1) * announcement.period
+    return f"it is public at {time_text(datetime.fromtimestamp(seconds, UTC))}; then "
 
 
 def _parts(manifests: dict[str, Manifest], exhibit: str) -> list[Manifest]:
@@ -87,15 +101,14 @@ def _parts(manifests: dict[str, Manifest], exhibit: str) -> list[Manifest]:
     ]
 
 
-def _attributes(parts: list[Manifest]) -> dict[str, Setting]:
+def attributes_of(manifests: dict[str, Manifest], suspect: str) -> dict[str, Setting]:
     """What is known of the suspect; the first part that tells an attribute counts."""
-    return {name: value for part in reversed(parts) for name, value in part.attributes.items()}
+    return {name: value for part in reversed(_parts(manifests, suspect)) for name, value in part.attributes.items()}
 
 
-def _barred(sitting: Sitting, plan: Plan) -> set[str]:
+def barred(manifests: dict[str, Manifest], suspect: str, reference: str) -> set[str]:
     """Lineages that no foil may have: those of reference and suspect."""
-    manifests = sitting.manifests
-    parts = [*_parts(manifests, plan.suspect), *_parts(manifests, plan.reference)]
+    parts = [*_parts(manifests, suspect), *_parts(manifests, reference)]
     return {part.lineage for part in parts if part.lineage}
 
 
@@ -131,12 +144,16 @@ def _keep_secret(case: Path, file: Path, commitment: str, secret: bytes) -> None
 
 def read_secret(file: Path, commitment: str) -> bytes:
     """The secret that belongs to a commitment. Raises SourceNotFound where the file or the line is missing."""
-    advice = "give the file that 'filiation case draw' wrote, with --secret FILE"
+    advice = (
+        "give the file that 'filiation case draw' wrote, with --secret FILE: it lies beside the case where that was drawn, and "
+        "does not travel with a copy. If it is lost, amend the plan with another announcement, and draw again"
+    )
     try:
         lines = file.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise SourceNotFound(
-            f"the secret behind the code names cannot be read: {error}", exhibit=str(file), advice=advice
+            f"the secret behind the code names cannot be read: {why}", exhibit=str(file), advice=advice
         ) from error
     for line in lines:
         kept, _, secret = line.partition(" ")

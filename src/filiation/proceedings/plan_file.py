@@ -7,10 +7,11 @@ chosen examiners with equal weights within each kind of null, their versions, an
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -80,8 +81,9 @@ def read_plan(path: Path) -> PlanFile:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SourceNotFound(
-            f"the plan cannot be read: {error}", exhibit=str(path), advice="filiation case plan --example prints one"
+            f"the plan cannot be read: {why}", exhibit=str(path), advice="filiation case plan --example prints one"
         ) from error
     return plan_from(text, str(path))
 
@@ -103,9 +105,22 @@ def plan_from_tables(tables: Mapping[str, Any], name: str = "plan") -> PlanFile:
     try:
         return msgspec.convert(tables, PlanFile)
     except msgspec.ValidationError as error:
-        raise UsageError(
-            f"this is not a plan: {error}", exhibit=name, advice="see filiation case plan --example"
-        ) from error
+        raise _ill_typed(str(error), name) from error
+
+
+def _ill_typed(told: str, name: str) -> UsageError:
+    """A value of the wrong kind, with its place as the file has it ('announcement.basis'), and the choices where they are few."""
+    what, _, path = told.partition(" - at `$.")
+    place = re.sub(r"\[[^]]*\]", "", path.rstrip("`"))
+    table, _, key = place.rpartition(".")
+    kind = get_type_hints(TABLES[table]).get(key) if table in TABLES else None
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    told_choices = f"it is one of {', '.join(choices)}; " if choices else ""
+    return UsageError(
+        f"this is not a plan: {f'{place}: ' if place else ''}{what}",
+        exhibit=name,
+        advice=f"{told_choices}see filiation case plan --example",
+    )
 
 
 def _check_keys(table: Mapping[str, Any], place: str, name: str) -> None:

@@ -35,6 +35,7 @@ from filiation.proceedings.appendix import side_by_side, transcript_in
 from filiation.proceedings.plan_file import unknown
 from filiation.proceedings.program import made_with
 from filiation.proceedings.sitting import Sitting
+from filiation.report.case_contents import blanks
 
 
 def case_view(
@@ -54,8 +55,9 @@ def case_view(
     entries = case.entries[:up_to]
     answers_another = case.opening is not None and case.opening.counter_to is not None
     compared = comparison.noted_in(entries) if answers_another else ""
-    sealed = {entry.body.plan for entry in entries if isinstance(entry.body, Sealed)}
-    plans = {name: plan for name, plan in case.plans.items() if name in sealed}
+    sealed = dict.fromkeys(entry.body.plan for entry in entries if isinstance(entry.body, Sealed))
+    # A plan that cannot be read would turn the suspect into a foil: reading it again says why it cannot.
+    plans = {name: case.plans.get(name) or case.record(name, Plan) for name in sealed}
     manifests = {e.body.exhibit: _manifest(case, e.body) for e in entries if isinstance(e.body, Admitted)}
     revealed = {c: x for e in entries if isinstance(e.body, Revealed) for c, x in e.body.exhibits.items()}
     return CaseView(
@@ -164,15 +166,21 @@ class WrittenReport:
     missing: str = ""
 
 
+TO_FILL_IN = "'filiation case report CASE --example' prints the declarations to fill in"
+
+
 def read_declarations(path: Path) -> Declarations:
     """The declarations in a TOML file. Raises SourceNotFound or UsageError, naming the fields there are."""
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceNotFound(f"the declarations cannot be read: {error}", exhibit=str(path)) from error
+        why = error.strerror if isinstance(error, OSError) else "they are not UTF-8"
+        raise SourceNotFound(f"the declarations cannot be read: {why}", exhibit=str(path), advice=TO_FILL_IN) from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(
-            f"this is not TOML: {error}", exhibit=str(path), advice="quote texts with three quotes"
+            f"this is not TOML: {error}",
+            exhibit=str(path),
+            advice='write name = "text", and long texts between """ and """',
         ) from error
     strange = set(tables) - set(Declarations.__struct_fields__)
     if strange:
@@ -180,14 +188,19 @@ def read_declarations(path: Path) -> Declarations:
     try:
         return msgspec.convert(tables, Declarations)
     except msgspec.ValidationError as error:
-        raise UsageError(f"every declaration is a text: {error}", exhibit=str(path)) from error
+        raise UsageError(
+            f"every declaration is a text: {error}", exhibit=str(path), advice='put it in quotes: name = "text"'
+        ) from error
 
 
 def make_report(
     sitting: Sitting, declarations: Declarations, *, draft: bool = False, pdf: bool = True
 ) -> WrittenReport:
     """Render the case as it stands and bind the files by an entry. Raises UsageError where a required declaration is blank."""
+    if not draft:
+        _refuse_blanks(declarations)
     case = read_case(sitting.folder.path, sitting.progress)
+    sitting.progress("laying out the report", 0.5)
     files, missing = _rendered(case_view(case, declarations=declarations), draft, pdf)
     name = f"report-{len(case.entries):06}"
     entry = Reported(
@@ -199,6 +212,16 @@ def make_report(
     )
     sitting.append(entry)
     return WrittenReport(files=entry.files, draft=draft, missing=missing)
+
+
+def _refuse_blanks(declarations: Declarations) -> None:
+    """Raise UsageError with what a person has to do, before anything is laid out."""
+    missing = blanks(declarations)
+    if missing:
+        raise UsageError(
+            f"a report is not built while required declarations are blank: {', '.join(missing)}",
+            advice=f"{TO_FILL_IN}; give them with --declarations FILE.toml. --draft builds a report that is marked as a draft",
+        )
 
 
 def _rendered(view: CaseView, draft: bool, pdf: bool) -> tuple[dict[str, bytes], str]:

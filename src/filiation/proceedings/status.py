@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -32,11 +33,13 @@ class Status(Record, frozen=True, kw_only=True):
     exploratory: int
     revealed: dict[str, str]
     reports: tuple[str, ...]
+    drafts: tuple[str, ...]  # those of the reports that are drafts
     last_checkpoint: int
     stamps: tuple[str, ...]
     unstamped: str
     unsigned: int
-    due: str
+    due: str  # the verb
+    due_command: str  # the whole command, with words in capitals to be filled in
 
 
 def status(path: str | Path) -> Status:
@@ -73,13 +76,16 @@ def status(path: str | Path) -> Status:
         exploratory=sum(isinstance(body, Examined) and body.exploratory for body in bodies),
         revealed=revealed,
         reports=tuple(name for body in bodies if isinstance(body, Reported) for name in body.files),
+        drafts=tuple(name for body in bodies if isinstance(body, Reported) and body.draft for name in body.files),
         last_checkpoint=signed.sequence if signed else 0,
         stamps=signed.predicate.stamps if signed else (),
         unstamped=signed.predicate.unstamped if signed else "",
         unsigned=len(folder.unsigned_entries()),
         due="",
+        due_command="",
     )
-    return msgspec.structs.replace(found, due=_due(found, plan))
+    due = _due(found, plan)
+    return msgspec.structs.replace(found, due=due, due_command=_command(due, str(path), found, plan))
 
 
 def _wanted(plan: Plan | None, drawn: Drawn | None) -> set[tuple[str, str, str]]:
@@ -95,13 +101,49 @@ def _due(found: Status, plan: Plan | None) -> str:
     if found.state == "closed":
         return ""
     if plan is None:
-        return "plan" if found.exhibits else "admit"
-    if plan.suspect not in found.exhibits:
+        return "plan" if "reference" in found.exhibits.values() else "admit"
+    if _missing(found, plan):
         return "admit"
     if not found.code_names:
         return "draw"
     if set(found.code_names) <= set(found.revealed):
-        return "close" if found.reports else "report"
+        return "close" if set(found.reports) - set(found.drafts) else "report"
     if found.observed < found.to_observe:
         return "observe"
     return "reveal" if set(found.code_names) <= set(found.examined) else "examine"
+
+
+def _command(due: str, path: str, found: Status, plan: Plan | None) -> str:
+    """The command that is due. Exhibits that the plan names, or that any plan will need, are due by name and role."""
+    if not due:
+        return ""
+    return shlex.join(["filiation", "case", due, path, *_words(due, found, plan)])
+
+
+def _words(due: str, found: Status, plan: Plan | None) -> list[str]:
+    waits = plan is not None and plan.announcement.basis != "claimant"
+    match due:
+        case "admit":
+            return _to_admit(found, plan)
+        case "plan":
+            return ["plan.toml"]
+        case "draw":
+            return ["--beacon", "FILE"] if waits else []
+        case "report":
+            return ["--declarations", "FILE.toml"]
+        case _:
+            return []
+
+
+def _missing(found: Status, plan: Plan) -> list[tuple[str, str]]:
+    """Name and role of what the plan needs and nobody has admitted; candidates are needed once they are drawn."""
+    controls = [(control.exhibit, "control") for control in plan.controls]
+    named = [(plan.suspect, "suspect"), (plan.reference, "reference"), *controls]
+    return [(name, role) for name, role in named if name not in found.exhibits]
+
+
+def _to_admit(found: Status, plan: Plan | None) -> list[str]:
+    if plan:
+        name, role = _missing(found, plan)[0]
+        return ["LOCATION", "--as", name, "--role", role]
+    return ["LOCATION", "--role", "reference"]

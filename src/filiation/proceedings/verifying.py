@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -38,8 +39,16 @@ def verify_case(
     """The numbered checks of docs/case-file-format.md, findings judged and reports rendered again. Changes nothing.
 
     `keyid`: the key that the reader was told by another way; `authorities`: root certificates (PEM) that the reader trusts;
-    `handed_over`: checkpoint files that somebody kept from earlier. Raises UsageError where there is no case.
+    `handed_over`: checkpoint files that somebody kept from earlier. Raises UsageError where there is no folder, RecordError where it
+    holds no case.
     """
+    if not Path(path).is_dir():
+        raise UsageError("there is no such folder", exhibit=str(path), advice="name the folder that holds case.json")
+    if keyid and not re.fullmatch("[0-9a-f]{64}", keyid):
+        raise UsageError(
+            f"a fingerprint has 64 hexadecimal digits in lower case, and {keyid[:80]!r} has not",
+            advice="give the whole of what 'filiation case key FILE --show' prints",
+        )
     plans: list[Plan] = []
 
     def judge_and_remember(

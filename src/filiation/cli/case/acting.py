@@ -39,7 +39,12 @@ Secret = Annotated[
 ]
 Places = Annotated[
     list[str] | None,
-    typer.Option("--at", help="Where an exhibit outside the case lies on this machine.", metavar="NAME=PATH"),
+    typer.Option(
+        "--at",
+        help="Where an exhibit outside the case lies on this machine; a folder without NAME= is searched for folders and files "
+        "with the exhibits' names. May be given many times.",
+        metavar="NAME=PATH",
+    ),
 ]
 TrustSize = Annotated[
     bool, typer.Option("--trust-size", help="Do not hash exhibits outside the case anew: look at their sizes only.")
@@ -76,8 +81,15 @@ def held(case: Path, key: Path | None, actor: str, quiet: bool) -> Iterator[Sitt
     """The case, open for writing; at the end it says whether what was done is signed and stamped."""
     from filiation.proceedings.sitting import sitting
 
-    with acting(key, actor, quiet) as who, sitting(case, who) as found:
-        yield found
+    try:
+        with acting(key, actor, quiet) as who, sitting(case, who) as found:
+            yield found
+    except KeyboardInterrupt:
+        typer.echo(
+            f"interrupted; what was recorded is kept, and the same command goes on: filiation case status {case}",
+            err=True,
+        )
+        raise
     if not quiet and found.checkpoint:
         typer.echo(signed(found.checkpoint))
 
@@ -96,13 +108,44 @@ def secrets_at(case: Path, given: Path | None) -> Path:
     return given or secrets_file(case)
 
 
+def places_at(case: Path, entries: Sequence[str] | None) -> dict[str, str]:
+    """Where exhibits lie, from `--at NAME=PATH` and `--at FOLDER`; what is named counts before what is found in a folder.
+
+    Raises UsageError or SourceNotFound.
+    """
+    from filiation.case.folder import CaseFolder
+    from filiation.proceedings.exhibits import found_in
+    from filiation.proceedings.sitting import CaseAtHand
+
+    folders = [Path(entry).expanduser() for entry in entries or () if "=" not in entry]
+    found: dict[str, str] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(
+                f"--at {folder} is neither NAME=PATH nor a folder",
+                advice="give --at ours=/disk/models/ours, or --at /disk/models with the exhibits in it",
+            )
+        found = {**found_in(folder, CaseAtHand(CaseFolder.open(case)).manifests), **found}
+    return found | pairs([entry for entry in entries or () if "=" in entry], "--at")
+
+
+EXAMPLES = {
+    "--authority": "NAME=https://...",
+    "--authority-certificate": "NAME=root.pem",
+    "--attribute": "tokenizer=bpe",
+    "--parameter": "text_kinship.looks=25,50",
+    "--add": "NAME=models/another",
+    "--at": "NAME=/disk/models/ours",
+}
+
+
 def pairs(entries: Sequence[str] | None, option: str) -> dict[str, str]:
     """'NAME=VALUE' options as a mapping. Raises UsageError."""
     found: dict[str, str] = {}
     for entry in entries or ():
         name, sign, value = entry.partition("=")
         if not (name and sign and value):
-            raise UsageError(f"{option} {entry} is not NAME=VALUE", advice=f"for instance {option} name=value")
+            raise UsageError(f"{option} {entry} is not NAME=VALUE", advice=f"for instance {option} {EXAMPLES[option]}")
         if found.get(name, value) != value:
             raise UsageError(f"{option} gives {name} two values", advice="give one")
         found[name] = value

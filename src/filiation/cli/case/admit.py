@@ -9,9 +9,10 @@ import typer
 
 from filiation.cli.case.acting import Actor, Case, Key, Quiet, held, pairs, setting
 from filiation.errors import UsageError
+from filiation.report.wording import plural, visible
 
 if TYPE_CHECKING:
-    from filiation.case.records import Role
+    from filiation.case.records import Manifest, Role
 
 UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
@@ -51,6 +52,15 @@ def admit(
             help="What foils are matched on, such as tokenizer=bpe; may be given many times.", metavar="NAME=VALUE"
         ),
     ] = None,
+    told_location: Annotated[
+        str,
+        typer.Option(
+            "--location",
+            help="What the case says of where an exhibit lies that stays outside it, instead of its path on this machine: the "
+            "other side reads it.",
+            metavar="TEXT",
+        ),
+    ] = "",
     inside_limit: Annotated[
         str, typer.Option(help="Exhibits up to this size are copied into the case.", metavar="SIZE")
     ] = "64 MB",
@@ -77,14 +87,22 @@ def admit(
             obtained_at=obtained_at,
             lineage=lineage,
             attributes=attributes,
+            location=told_location,
         )
         for each in locations:
             called = name or usual_name(each)
             manifest = admitted(sitting, each, exhibit=called, role=cast("Role", role), origin=told, inside_limit=limit)
             if not quiet:
-                size = sum(file.size for file in manifest.files)
-                where = "inside the case" if manifest.inside else "left where it is"
-                typer.echo(f"{manifest.exhibit}: {manifest.role}, {len(manifest.files)} files, {size:,} bytes, {where}")
+                typer.echo(visible(_told_of(manifest), 1000))
+
+
+def _told_of(manifest: Manifest) -> str:
+    """One line: what was admitted, and what the other side will read of where it lies."""
+    if manifest.kind == "endpoint":
+        return f"{manifest.exhibit}: {manifest.role}, {manifest.location}, to be asked by 'filiation case observe'"
+    size = sum(file.size for file in manifest.files)
+    where = "inside the case" if manifest.inside else f"left outside; the case says where: {manifest.location}"
+    return f"{manifest.exhibit}: {manifest.role}, {plural(len(manifest.files), 'file')}, {size:,} bytes, {where}"
 
 
 def _roles() -> tuple[str, ...]:

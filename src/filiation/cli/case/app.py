@@ -26,7 +26,8 @@ app = typer.Typer(
     name="case",
     help="A case file: what was planned, what was looked at, and evidence that the other side can check.",
     epilog="In order: key, open, admit, plan, draw, observe, examine, reveal, report, verify, close. "
-    "'status' says which step is due; 'challenge' is for the other side.",
+    "'status' says which step is due; 'note' writes a remark; 'export' packs the case for an archive; 'challenge' is for the "
+    "other side.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

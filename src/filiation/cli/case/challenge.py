@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from filiation.cli.case.acting import Actor, Case, Key, Places, Quiet, acting, pairs
+from filiation.cli.case.acting import Actor, Case, Key, Places, Quiet, acting, pairs, places_at
 from filiation.errors import SourceNotFound, UsageError
 from filiation.report import wording
 
@@ -92,7 +92,7 @@ def challenge(
                 changes=_tables(changes),
                 folder=changes.resolve().parent if changes else Path(),
                 further=tuple(Further(name, place, told) for name, place in pairs(add, "--add").items()),
-                places=pairs(at, "--at"),
+                places=places_at(case, at),
                 beacon=_read(beacon) if beacon else b"",
                 authorities=pairs(authority, "--authority"),
                 certificates=certificates,

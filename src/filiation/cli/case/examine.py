@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 import typer
 
 from filiation.cli.case.acting import (
@@ -16,6 +17,7 @@ from filiation.cli.case.acting import (
     TrustSize,
     held,
     pairs,
+    places_at,
     secrets_at,
     setting,
 )
@@ -44,6 +46,7 @@ def examine(
         list[str] | None, typer.Option(help="A parameter, in an exploratory run.", metavar="EXAMINER.NAME=VALUE")
     ] = None,
     seed: Annotated[int, typer.Option(help="The seed of an exploratory run.", min=0)] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print what was examined as JSON.")] = False,
     secret: Secret = None,
     key: Key = None,
     actor: Actor = "",
@@ -64,8 +67,8 @@ def examine(
         )
     if exploratory and not subject:
         raise UsageError("an exploratory run needs a subject", advice="give --subject with a code name or an exhibit")
-    secrets, places = secrets_at(case, secret), pairs(at, "--at")
-    with held(case, key, actor, quiet) as sitting:
+    secrets, places = secrets_at(case, secret), places_at(case, at)
+    with held(case, key, actor, quiet or json) as sitting:
         if exploratory:
             done = [
                 examining.explore(
@@ -84,7 +87,9 @@ def examine(
             ]
         else:
             done = examining.examine(sitting, secrets=secrets, places=places, trust_size=trust_size)
-        if not quiet:
+        if json:
+            typer.echo(msgspec.json.format(msgspec.json.encode(done), indent=1).decode())
+        elif not quiet:
             for entry in done:
                 marked = "exploratory, " if entry.exploratory else ""
                 typer.echo(f"{entry.subject}: {marked}outcomes {entry.outcomes}")

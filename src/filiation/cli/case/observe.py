@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from filiation.cli.case.acting import Actor, Case, Key, Places, Quiet, Secret, TrustSize, held, pairs, secrets_at
+from filiation.cli.case.acting import Actor, Case, Key, Places, Quiet, Secret, TrustSize, held, places_at, secrets_at
 
 
 def observe(
@@ -26,7 +26,7 @@ def observe(
 
     with held(case, key, actor, quiet) as sitting:
         done = observing.observe(
-            sitting, secrets=secrets_at(case, secret), places=pairs(at, "--at"), trust_size=trust_size
+            sitting, secrets=secrets_at(case, secret), places=places_at(case, at), trust_size=trust_size
         )
         if not quiet:
             typer.echo(

@@ -11,6 +11,7 @@ import typer
 
 from filiation.cli.case.acting import Actor, Key, Quiet, held
 from filiation.errors import UsageError
+from filiation.report.wording import plural
 
 if TYPE_CHECKING:
     from filiation.case.records import Plan
@@ -21,6 +22,9 @@ def plan(
     file: Annotated[Path | None, typer.Argument(help="The plan as TOML.", metavar="PLAN.toml")] = None,
     amend: Annotated[bool, typer.Option("--amend", help="Replace the plan in force, for everybody to see.")] = False,
     reason: Annotated[str, typer.Option(help="Why the plan is amended.")] = "",
+    only_check: Annotated[
+        bool, typer.Option("--check", help="Say what would be sealed, and seal nothing: a plan cannot be unsealed.")
+    ] = False,
     example: Annotated[
         bool, typer.Option("--example", help="Print a commented plan to start from, and leave.")
     ] = False,
@@ -39,19 +43,30 @@ def plan(
         typer.echo(plan_file.example(), nl=False)
         return
     if case is None:
-        raise UsageError("no case is named", advice="give CASE and PLAN.toml, or --example")
+        raise UsageError("no case is named", advice="filiation case plan CASE plan.toml; --example prints a plan")
     if file is None:
+        if case.is_file():
+            raise UsageError(f"{case} is a file, and no case is named", advice=f"filiation case plan CASE {case}")
         _show(case, json)
         return
     wanted = plan_file.read_plan(file)
-    with held(case, key, actor, quiet) as sitting:
+    with held(case, key, actor, quiet or json) as sitting:
         sealed = planning.seal_plan(
-            sitting, wanted, chance=os.urandom(32), reason=reason, amend=amend, folder=file.resolve().parent
+            sitting,
+            wanted,
+            chance=os.urandom(32),
+            reason=reason,
+            amend=amend,
+            folder=file.resolve().parent,
+            only_check=only_check,
         )
         if json:
             typer.echo(_json(sealed.plan))
         elif not quiet:
-            typer.echo("\n".join([*told_of(sealed.plan), f"sealed: plan {sealed.digest}"]))
+            done = "nothing was sealed: this plan could be" if only_check else f"sealed: plan {sealed.digest}"
+            waiting = planning.to_come(sealed.plan, sitting.manifests)
+            told = [f"not admitted yet: {', '.join(waiting)}"] if waiting else []
+            typer.echo("\n".join([*told_of(sealed.plan), *told, done]))
             if amend:
                 seen = "after" if sealed.entry.suspect_was_observed else "before"
                 typer.echo(f"amended: {', '.join(sealed.entry.changes)}, {seen} the line-up was looked at")
@@ -86,8 +101,8 @@ def told_of(found: Plan) -> list[str]:
     announced = found.announcement
     lines = [
         f"reference {found.reference}, suspect {found.suspect}, "
-        f"{len(found.controls)} controls: {', '.join(control.exhibit for control in found.controls) or 'none'}",
-        f"line-up: {line_up.foils} foils from {len(line_up.pool)} candidates, like the suspect in "
+        f"{plural(len(found.controls), 'control')}: {', '.join(control.exhibit for control in found.controls) or 'none'}",
+        f"line-up: {plural(line_up.foils, 'foil')} from {plural(len(line_up.pool), 'candidate')}, like the suspect in "
         f"{', '.join(line_up.matched_on) or 'nothing that was named'} (numbers within the factor {line_up.tolerance:g})",
         f"chance: {_chance(announced.basis, announced.round, announced.seed)}",
         "examiners: " + ", ".join(f"{name} {found.examiner_versions[name]}" for name in found.examiners),

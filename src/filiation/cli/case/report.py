@@ -42,6 +42,6 @@ def report(
         written = reporting.make_report(sitting, told, draft=draft, pdf=not no_pdf)
         if not quiet:
             for name, digest in written.files.items():
-                typer.echo(f"{case / 'reports' / name}: SHA-256 {digest}")
+                typer.echo(f"{case / 'reports' / name}: {'a draft, ' if written.draft else ''}SHA-256 {digest}")
             if written.missing and not no_pdf:
                 typer.echo(f"no PDF: {written.missing}")

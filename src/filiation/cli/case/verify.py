@@ -9,9 +9,9 @@ import msgspec
 import typer
 
 from filiation.cli import progress
-from filiation.cli.case.acting import Case, Places, Quiet, TrustSize, pairs
-from filiation.errors import RecordError, SourceNotFound
-from filiation.report.wording import visible
+from filiation.cli.case.acting import Case, Places, Quiet, TrustSize, places_at
+from filiation.errors import RecordError, SourceNotFound, UsageError
+from filiation.report.wording import plural, visible
 
 if TYPE_CHECKING:
     from filiation.case.records import Verification
@@ -44,22 +44,28 @@ def verify(
 ) -> None:
     """Check a case, offline and changing nothing: signatures, chain, stamps, digests, order, and every finding judged again.
 
-    Exit code 0 when every check holds, 4 when one fails.
+    Exit code 0 when every check holds, 4 when one fails, 2 or 3 when CASE or what is given with it cannot be used.
 
     Example: filiation case verify dispute
     """
+    from filiation.proceedings.opening import check_certificate
     from filiation.proceedings.verifying import reacquire, verify_case
 
+    if not again and (at or trust_size):
+        raise UsageError("--at and --trust-size are for exhibits that are opened", advice="give --reacquire, too")
+    trusted = [_read(file) for file in authority_certificate or ()]
+    for file, data in zip(authority_certificate or (), trusted, strict=True):
+        check_certificate(data, str(file))
     with progress.shown(quiet) as tell:
         found = verify_case(
             case,
             keyid=key_id,
-            authorities=[_read(file) for file in authority_certificate or ()],
+            authorities=trusted,
             handed_over=[_read(file) for file in checkpoint or ()],
             progress=tell,
         )
         if again:
-            acquired = reacquire(case, places=pairs(at, "--at"), trust_size=trust_size, progress=tell)
+            acquired = reacquire(case, places=places_at(case, at), trust_size=trust_size, progress=tell)
             found = msgspec.structs.replace(found, checks=(*found.checks, acquired))
     if json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
@@ -81,13 +87,16 @@ def told_of(found: Verification) -> list[str]:
         f"key {visible(found.keyid)}",
     ]
     for check in found.checks:
-        said = "FAILS" if check.failures else "holds" if check.looked_at else "nothing to look at"
-        lines.append(f"{check.number:>2}. {check.title}: {said} ({check.looked_at} looked at)")
-        if check.note:
+        said = "FAILS" if check.failures else "holds" if check.looked_at else check.note
+        looked_at = f" ({check.looked_at:,} looked at)" if check.looked_at or check.failures else ""
+        lines.append(f"{check.number:>2}. {check.title}: {said}{looked_at}")
+        if check.note and check.note != said:
             lines.append(f"    {visible(check.note, 2000)}")
         for failure in check.failures:
             lines.append(f"    {visible(failure.where)}: {visible(failure.what, 400)}")
             lines.append(f"      {visible(failure.meaning)}")
+    if found.passed:
+        lines.append(f"no check fails; {plural(len(found.remarks), 'note')} on what that does not show:")
     return [*lines, *(f"note: {visible(remark, 400)}" for remark in found.remarks)]
 
 
