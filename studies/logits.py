@@ -247,6 +247,10 @@ def sizes_from_outside(zoo: Zoo, names: Iterable[str], contexts: NDArray[np.int6
 # ---------------------------------------------------------------------------------------------------------- the register
 
 
+WITHOUT_THE_OUTPUT_LAYER = ("student of logits", "student of hidden states", "embeddings re-initialised")
+"""Kin whose output layer is their own: shown among the results, and no measure of how often the relation is found."""
+
+
 def register(stranger: Mapping[str, Any], relative: Mapping[str, Mapping[str, Any]]) -> Calibration:
     largest = list(stranger["largest share by reference"].values())
     powers = tuple(
@@ -256,6 +260,7 @@ def register(stranger: Mapping[str, Any], relative: Mapping[str, Mapping[str, An
             lineages=len({zoo_lineage(pair) for pair in pairs}),
         )
         for relation, pairs in relative.items()
+        if relation not in WITHOUT_THE_OUTPUT_LAYER
     )
     entry = RegisterEntry(
         test=output_subspace.TESTS[0].id,
