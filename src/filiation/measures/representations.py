@@ -177,7 +177,15 @@ def ready(layer: Halves, rng: np.random.Generator) -> Halves:
     parts = (
         (standard.up, *standard.product) if standard.gate is None else (standard.gate, standard.up, *standard.product)
     )
-    return standard.take(opportunities(Neurons(first=parts[0], second=parts[1:]), rng))
+    seen = [_glance(part) for part in parts]
+    return standard.take(opportunities(Neurons(first=seen[0], second=tuple(seen[1:])), rng))
+
+
+def _glance(rows: Float32) -> Float32:
+    """A few fixed random projections of each row: equal rows stay equal, still ones stay zero, and others stay apart."""
+    directions = np.random.default_rng(0).standard_normal((rows.shape[1], min(24, rows.shape[1])), dtype=np.float32)
+    glance: Float32 = rows @ directions
+    return glance
 
 
 def _centred(rows: Float32) -> Float32:
