@@ -99,6 +99,16 @@ def test_a_recording_is_no_reference(zoo: Zoo, tmp_path: Path) -> None:
     assert "read from its weights" in found.reason
 
 
+@pytest.mark.parametrize(("suspect", "width"), [("base-b", 64), ("base-other-shape", 48)])
+def test_the_suspects_own_hidden_size_stands_beside(zoo: Zoo, suspect: str, width: int) -> None:
+    found = related(zoo["base-a"], zoo[suspect], run=True)
+    assert isinstance(found, Relation), found
+    assert found.content["dimensions_seen"] == [width, width + 1]
+    (outcome,) = output_subspace.judge(Relations(pair=found), (), calibration(output_subspace))
+    told = {companion.name: companion.value for companion in outcome.companions}
+    assert told["hidden size seen in the log-probabilities"] == f"{width} or {width + 1}"
+
+
 def test_without_a_register_nothing_is_found(zoo: Zoo) -> None:
     found = related(zoo["base-a"], zoo["base-a"], run=True)
     assert isinstance(found, Relation)

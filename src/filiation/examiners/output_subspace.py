@@ -49,6 +49,7 @@ from filiation.measures.output_subspace import (
     ANSWERS_PER_DIRECTION,
     OutputLayer,
     ReadTwice,
+    hidden_size,
     read_twice,
     residual_shares,
     rounding_share,
@@ -109,14 +110,16 @@ LIMITATIONS = (
 )
 PARAMETERS: dict[str, bool | int | float | str] = {
     "run": False,  # run the suspect where it is given as weights (extra `models`)
-    "answers": 6,  # positions collected per direction where the suspect is run
+    "answers": 4,  # positions collected per direction where the suspect is run
     "length": 32,  # random tokens in one context
-    "tokens": 16,  # tokens looked at per direction, drawn by lot from those in common
+    "tokens": 8,  # tokens looked at per direction, drawn by lot from those in common
 }
 ASK_FOR_IT = (
     "the suspect's log-probabilities were not recorded, and it is not run unasked: set the parameter run of output_subspace to "
     'true (needs pip install "filiation[models]"), or give a recording that lists enough of them'
 )
+SEEN_UP_TO = 1024
+"""Hidden size of a reference up to which the suspect's own is looked for: beyond, the decomposition takes hours."""
 FEWEST_TOKENS = 4
 """Tokens in common per direction, below which the two halves are not compared: the smallest that strangers were measured at."""
 
@@ -208,7 +211,10 @@ def relate(first: Subject, second: Subject, seed: int, progress: Progress = sile
     )
 
 
-def _content(found: ReadTwice, layer: OutputLayer, log_probabilities: Any, rounding: float) -> dict[str, Any]:
+def _content(
+    found: ReadTwice, layer: OutputLayer, log_probabilities: NDArray[np.float64], rounding: float
+) -> dict[str, Any]:
+    width = layer.rows.shape[1]
     held = residual_shares(layer, log_probabilities)
     able = held.constraints > 0
     return {
@@ -220,8 +226,18 @@ def _content(found: ReadTwice, layer: OutputLayer, log_probabilities: Any, round
         "constraints": int(np.median(held.constraints[able])) if able.any() else 0,
         "outside_millilog10": _millilog10(float(np.median(held.shares[able])) if able.any() else 1.0),
         "rounding_millilog10": _millilog10(rounding),
+        "dimensions_seen": _seen(log_probabilities, width),
         "summary": {TESTS[0].id: {"count": found.count, "opportunities": found.opportunities}},
     }
+
+
+def _seen(log_probabilities: NDArray[np.float64], width: int) -> list[int] | str:
+    """The suspect's own hidden size from outside, as an interval; a reason where it does not show."""
+    if width > SEEN_UP_TO:
+        return f"not looked for beyond {SEEN_UP_TO} dimensions"
+    listed_by_all = log_probabilities[:, np.isfinite(log_probabilities).all(axis=0)]
+    rank = hidden_size(listed_by_all) if listed_by_all.size else Absent(reason="no token is listed by all answers")
+    return rank.reason if isinstance(rank, Absent) else [rank.low, rank.high]
 
 
 def _millilog10(share: float) -> int:
@@ -246,20 +262,22 @@ def _run(
     ours, theirs = ours[chosen], theirs[chosen]
     length = int(parameters["length"])
     contexts = theirs[rng.integers(len(theirs), size=(math.ceil(int(parameters["answers"]) * width / length), length))]
-    values = _collected(second.source, contexts, progress)[:, theirs]
+    values = _collected(second.source, contexts, theirs, progress).astype(np.float64)
     return ours, values, rounding_share(values, "float32")
 
 
-_answers: WeakKeyDictionary[Source, dict[str, NDArray[np.float64]]] = WeakKeyDictionary()
+_answers: WeakKeyDictionary[Source, dict[str, NDArray[np.float32]]] = WeakKeyDictionary()
 """What each suspect said to the same contexts, so that further references do not run it again."""
 BLOCK = 8
 
 
-def _collected(source: Source, contexts: NDArray[np.intp], progress: Progress) -> NDArray[np.float64]:
-    """Log-probabilities of the whole vocabulary after every beginning of every context."""
+def _collected(
+    source: Source, contexts: NDArray[np.intp], tokens: NDArray[np.intp], progress: Progress
+) -> NDArray[np.float32]:
+    """Log-probabilities of some tokens after every beginning of every context; of a whole vocabulary they would fill memory."""
     from filiation.sources.running import load_model
 
-    key = digest(contexts.tolist())
+    key = digest([contexts.tolist(), tokens.tolist()])
     known = _answers.setdefault(source, {})
     if key not in known:
         known.clear()
@@ -268,7 +286,8 @@ def _collected(source: Source, contexts: NDArray[np.intp], progress: Progress) -
         for start in range(0, len(contexts), BLOCK):
             progress(f"running {source.name}", 0.8 * start / len(contexts))
             some = list(contexts[start : start + BLOCK])
-            blocks.append(model.next_token_log_probabilities(some, every_position=True).values)
+            said = model.next_token_log_probabilities(some, every_position=True).values
+            blocks.append(said[:, tokens].astype(np.float32))
         known[key] = np.concatenate(blocks)
     return known[key]
 
@@ -440,15 +459,28 @@ def _finding(test: Test, pair: Relation, entry: RegisterEntry, chance: float, ca
 
 
 def _companions(content: dict[str, Any]) -> tuple[Companion, ...]:
-    """Membership: how much of the suspect's variation the layer cannot express, beside what rounding leaves."""
-    if not content["constraints"]:
-        return ()
-    return (
-        Companion(
-            null=Null.MODEL,
-            name="variation outside the reference's output layer",
-            value=f"10^{content['outside_millilog10'] / 1000:.1f} of it, by {content['constraints']} constraints on each answer",
-            note=f"rounding alone would leave about 10^{content['rounding_millilog10'] / 1000:.1f}; a layer that was trained "
-            "further, rounded or merged leaves more, and is no longer the same layer",
-        ),
+    """Membership, and the suspect's own hidden size: descriptions that carry no chance."""
+    seen = content["dimensions_seen"]
+    told = (
+        seen
+        if isinstance(seen, str)
+        else f"{seen[0]} or {seen[1]}"
+        if seen[1] == seen[0] + 1
+        else f"{seen[0]} to {seen[1]}"
     )
+    design = Companion(
+        null=Null.MODEL,
+        name="hidden size seen in the log-probabilities",
+        value=told,
+        note=f"the reference has {content['hidden_size']}; a class characteristic that many designs share",
+    )
+    if not content["constraints"]:
+        return (design,)
+    outside = Companion(
+        null=Null.MODEL,
+        name="variation outside the reference's output layer",
+        value=f"10^{content['outside_millilog10'] / 1000:.1f} of it, by {content['constraints']} constraints on each answer",
+        note=f"rounding alone would leave about 10^{content['rounding_millilog10'] / 1000:.1f}; a layer that was trained "
+        "further, rounded or merged leaves more, and is no longer the same layer",
+    )
+    return (outside, design)
