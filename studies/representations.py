@@ -349,6 +349,16 @@ def _entry_of_the_rank(people: Mapping[str, Any]) -> RegisterEntry:
                 tests=ranks["pairs"],
                 largest_share=people["strangers"]["by_halves"]["largest"],
             ),
+            *(
+                StrangerCount(
+                    kind=f"hard stranger: {each['relation']}",
+                    lineages=1,
+                    exceeding=int(each["p_by_halves"] <= 0.05),
+                    tests=1,
+                    largest_share=round(each["by_halves"], 6),
+                )
+                for each in (people["relatives"]["same-order"],)
+            ),
         ),
         tuple(
             RelationPower(relation=each["relation"], detected=int(each["p_by_halves"] <= 0.05), lineages=1)

@@ -137,6 +137,10 @@ LIMITATIONS = (
     "matching on the small models measured: silence says little of them; the weights examiner finds the first three.",
     "Tolerance not validated on real strangers: it was measured on small models trained for this purpose.",
 )
+LIMITATIONS_OF_A_RANK = (
+    "A rank by halves of the text tells that two models do alike, not why: a stranger trained on the same text in the same order, "
+    "students, siblings and half merges stood above all controls too.",
+)
 LEAST_LINEAGES = 19
 """Below this many control lineages no rank reaches p = .05."""
 SAME_DESIGN = {"mistral": "llama", "phi3": "llama", "smollm": "llama", "qwen2_5": "qwen2"}
@@ -375,7 +379,7 @@ def _judge_halves(relations: Relations, controls: tuple[Identity, ...], calibrat
         ),
         components=(*shown, *_control_components(relations)),
         assumptions=ASSUMPTIONS_OF_A_RANK,
-        limitations=(*LIMITATIONS, *_limits_of(pair)),
+        limitations=(*LIMITATIONS_OF_A_RANK, *LIMITATIONS, *_limits_of(pair)),
         seed=pair.seed,
         parameters_digest=digest(pair.content["parameters"]),
         calibration_digest=calibration.digest,
