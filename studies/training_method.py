@@ -14,6 +14,8 @@ import datetime
 import itertools
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,26 +47,36 @@ RESULTS = Path(__file__).parent / "results" / "training_method.json"
 REGISTER = Path(training_method.__file__).parents[1] / "calibration" / "training_method.json"
 
 
-def text_sets(zoo: Zoo) -> list[torch.Tensor]:
+def text_sets(zoo: Zoo, sets: int) -> list[torch.Tensor]:
     """Contiguous parts of the test suites, as token ids."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(zoo["base-a"] / "tokenizer.json"))
     text = read_corpus().parts["tests"]
-    size = len(text) // SETS
+    size = len(text) // sets
     return [
         torch.from_numpy(encode(tokenizer, text[number * size : number * size + min(size, 120_000)]))
-        for number in range(SETS)
+        for number in range(sets)
     ]
 
 
-def rewards_of(
-    zoo: Zoo, base: str, tokens: torch.Tensor, order_seed: int, texts: list[str], steps: int
-) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class Base:
+    """A founder, and what it makes of the texts before anybody tuned it."""
+
+    place: Path
+    started: RunningModel
+    before: NDArray[np.float64]
+
+    @classmethod
+    def read(cls, place: Path, texts: list[str]) -> Base:
+        started = load_model(place)
+        return cls(place, started, log_probabilities(started, texts))
+
+
+def rewards_of(base: Base, tokens: torch.Tensor, order_seed: int, texts: list[str], steps: int) -> NDArray[np.float64]:
     """The base is tuned in memory, and what that made likelier is measured."""
-    size, started = case_models.SIZE, load_model(zoo[base])
-    before = log_probabilities(started, texts)
-    network = load(zoo[base])
+    size, network = case_models.SIZE, load(base.place)
     train(
         network,
         tokens,
@@ -74,46 +86,47 @@ def rewards_of(
         learning_rate=size.brief_learning_rate,
         order_seed=order_seed,
     )
-    tuned = RunningModel(network.eval(), started._tokenizer, name=base, location=str(zoo[base]))
-    return implicit_rewards(log_probabilities(tuned, texts), before)
+    tuned = RunningModel(network.eval(), base.started._tokenizer, name=base.place.name, location=str(base.place))
+    return implicit_rewards(log_probabilities(tuned, texts), base.before)
 
 
-def measure(steps: int, console: Console) -> dict[str, Any]:
+def measure(sets: int, steps: int, texts: int, console: Console) -> dict[str, Any]:
     """Kinship of every tuned founder with every other, and with the neighbour that was tuned on its texts."""
-    founders = [name for name in case_models.MEMBERS if name.startswith("base-")][:SETS]
-    built = build(case_models.SIZE, only=founders, device="cpu")
-    zoo = Zoo(built.root, built.tree, tuple(founders))
-    sets = text_sets(zoo)
-    texts = neutral_pieces(case_models.SIZE.context, np.random.default_rng(SEED))[:TEXTS]
+    founders = [name for name in case_models.MEMBERS if name.startswith("base-")][:sets]
+    zoo = build(case_models.SIZE, only=founders, device="cpu")
+    read = neutral_pieces(case_models.SIZE.context, np.random.default_rng(SEED))[:texts]
+    bases = [Base.read(zoo[name], read) for name in founders]
     own, neighbours = [], []
-    for number in track(range(SETS), "tuning", console=console):
-        neighbour = founders[(number + 1) % SETS]
-        own.append(rewards_of(zoo, founders[number], sets[number], 100 + number, texts, steps))
-        neighbours.append(rewards_of(zoo, neighbour, sets[number], 500 + number, texts, steps))
-    return {"steps": steps, "sets": SETS, "texts": len(texts)} | _figures(own, neighbours)
+    for number, tokens in enumerate(track(text_sets(zoo, sets), "tuning", console=console)):
+        own.append(rewards_of(bases[number], tokens, 100 + number, read, steps))
+        neighbours.append(rewards_of(bases[(number + 1) % sets], tokens, 500 + number, read, steps))
+    return {"steps": steps, "sets": sets, "texts": len(read)} | figures(own, neighbours)
 
 
-def _figures(own: list[NDArray[np.float64]], neighbours: list[NDArray[np.float64]]) -> dict[str, Any]:
+def figures(own: Sequence[NDArray[np.float64]], neighbours: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
+    """`own[k]`: founder k tuned on set k; `neighbours[k]`: founder k + 1 tuned on set k."""
+    sets = len(own)
     strangers = np.array([[kinship(one, other) for other in own] for one in own])
-    related = np.array([kinship(own[number], neighbours[number]) for number in range(SETS)])
-    related_p, stranger_p = [], []
-    for number in range(SETS):
-        # The neighbour's own base stands in the line-up with its own tuning: the same base, other texts, and stays out.
-        rest = {str(k): [float(strangers[number, k])] for k in range(SETS) if k not in (number, (number + 1) % SETS)}
-        related_p.append(10 ** rank_among_lineages(float(related[number]), rest).log10_p)
-    for one, other in itertools.permutations(range(SETS), 2):
-        rest = {str(k): [float(strangers[one, k])] for k in range(SETS) if k not in (one, other)}
-        stranger_p.append(10 ** rank_among_lineages(float(strangers[one, other]), rest).log10_p)
-    apart = strangers[~np.eye(SETS, dtype=bool)]
+    related = np.array([kinship(one, other) for one, other in zip(own, neighbours, strict=True)])
+
+    def p_value(score: float, reference: int, *left_out: int) -> float:
+        rest = {str(k): [float(strangers[reference, k])] for k in range(sets) if k not in (reference, *left_out)}
+        return float(10 ** rank_among_lineages(score, rest).log10_p)
+
+    # The neighbour's own base, with its own tuning, is of the suspect's lineage and stays out of the line-up.
+    related_p = [p_value(float(related[number]), number, (number + 1) % sets) for number in range(sets)]
+    pairs = list(itertools.permutations(range(sets), 2))
+    stranger_p = np.array([p_value(float(strangers[one, other]), one, other) for one, other in pairs])
+    apart = strangers[~np.eye(sets, dtype=bool)]
     return {
         "strangers": _spread(apart),
         "same texts, another base": _spread(related),
         "ranks of strangers": {
-            "pairs": len(stranger_p),
-            "at most .05": round(float(np.mean(np.array(stranger_p) <= 0.05)), 4),
-            "at most .10": round(float(np.mean(np.array(stranger_p) <= 0.10)), 4),
+            "pairs": len(pairs),
+            "at most .05": round(float(np.mean(stranger_p <= 0.05 + 1e-9)), 4),
+            "at most .10": round(float(np.mean(stranger_p <= 0.10 + 1e-9)), 4),
         },
-        "detected at .05": int(np.sum(np.array(related_p) <= 0.05)),
+        "detected at .05": int(np.sum(np.array(related_p) <= 0.05 + 1e-9)),
         "p of same texts": [round(p, 4) for p in related_p],
         "area under the curve": round(float(np.mean(related[:, None] > apart[None, :])), 4),
     }
@@ -140,18 +153,20 @@ def register(found: dict[str, Any]) -> Calibration:
         strangers=(
             StrangerCount(
                 kind="founders tuned on texts of their own, ranked against one another",
-                lineages=SETS,
-                exceeding=round(SETS * ranks["at most .05"]),
+                lineages=found["sets"],
+                exceeding=round(found["sets"] * ranks["at most .05"]),
                 tests=ranks["pairs"],
                 largest_share=max(0.0, found["strangers"]["largest"]),
             ),
         ),
         relatives=(
             RelationPower(
-                relation="tuned on the same texts, another base", detected=found["detected at .05"], lineages=SETS
+                relation="tuned on the same texts, another base",
+                detected=found["detected at .05"],
+                lineages=found["sets"],
             ),
         ),
-        calibrated_on=f"{SETS} founders of the example cases' zoo, tuned {found['steps']} steps, {found['texts']} texts",
+        calibrated_on=f"{found['sets']} founders of the example cases' zoo, tuned {found['steps']} steps, {found['texts']} texts",
         date=datetime.date.today().isoformat(),
         tried=("correlation by Spearman over texts, in nats per character (used)",),
         made_by="python -m studies.training_method",
@@ -163,12 +178,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m studies.training_method", description=__doc__.splitlines()[0] if __doc__ else ""
     )
+    parser.add_argument("--sets", type=int, default=SETS)
+    parser.add_argument("--texts", type=int, default=TEXTS)
     parser.add_argument("--steps", type=int, default=case_models.SIZE.brief_steps)
     parser.add_argument("--write", action="store_true", help="write the results and, where ranks hold, the register")
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
     console = Console(width=140)
-    found = measure(asked.steps, console)
+    found = measure(asked.sets, asked.steps, asked.texts, console)
     console.print_json(json.dumps(found))
     if asked.write:
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")

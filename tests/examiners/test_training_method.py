@@ -110,6 +110,13 @@ def test_without_a_register_nothing_is_said(tuned: Relation) -> None:
     assert "not validated" in outcome.reason
 
 
+def test_a_family_that_was_not_measured_is_declined(tuned: Relation) -> None:
+    foreign = msgspec.structs.replace(tuned, content=tuned.content | {"families": ["llama", "gpt2"]})
+    outcome = judged(foreign, **line_up(tuned, [0] * 25, "control_bases"))[REWARD]
+    assert isinstance(outcome, Inconclusive)
+    assert outcome.reason == "not validated for models of the family gpt2"
+
+
 def line_up(relation: Relation, correlations: list[int], origin: str) -> dict[str, Any]:
     """Controls of known correlation, so that the rank is known."""
     names = [f"control {number}" for number in range(len(correlations))]

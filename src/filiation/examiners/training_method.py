@@ -153,6 +153,7 @@ def relate(first: Subject, second: Subject, seed: int, progress: Progress = sile
     content = {
         # Where bases lie is nobody's business but this machine's; which models they are stands with the rewards.
         "parameters": dict(parameters) | {name: "given" for name in BASES if parameters[name]},
+        "families": [subject.observation.content["family"] for subject in (first, second)],
         "lineages": [subject.observation.content["lineage"] for subject in (first, second)],
         "reward": _or_reason(_reward, first, second, seed, parameters),
         "refusal": _or_reason(_refusal, first, second, seed, parameters),
@@ -301,6 +302,9 @@ def _judge_reward(relations: Relations, controls: tuple[Identity, ...], calibrat
     entry = next((entry for entry in calibration.entries if entry.test == test.id), None)
     if entry is None:
         return _inconclusive(test, pair, f"not validated: the register of nulls has no entry for {test.id}", shown)
+    foreign = [family for family in pair.content["families"] if family not in entry.validated_for]
+    if foreign:
+        return _inconclusive(test, pair, f"not validated for models of the family {foreign[0]}", shown)
     declared, undeclared = _control_scores(relations, controls)
     if len(declared) < LEAST_LINEAGES:
         reason = (
