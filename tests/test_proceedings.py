@@ -561,6 +561,13 @@ def test_what_would_fail_after_the_seal_is_told_before_it(court: Court, folders:
     assert (court.path / "ledger.jsonl").read_bytes() == before
 
 
+def test_whoever_is_to_be_asked_is_asked_something(court: Court, folders: Path) -> None:
+    court.admit(folders / "ours", "ours", "reference")
+    court.admit("openai:small-1@http://127.0.0.1:9/v1", "theirs", "suspect")
+    with pytest.raises(UsageError, match="theirs is to be asked, and the plan names no probes"):
+        court.plan(TOKENIZERS)
+
+
 def test_a_plan_may_name_exhibits_that_are_still_to_come(court: Court, folders: Path) -> None:
     court.admit(folders / "ours", "ours", "reference")
     sealed = court.plan(TOKENIZERS, only_check=True)

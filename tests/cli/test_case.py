@@ -153,6 +153,19 @@ def test_exhibits_are_found_by_name_in_a_folder(drawn: Path, dispute: Dispute, t
     assert "neither NAME=PATH nor a folder" in capsys.readouterr().err
 
 
+def test_of_a_file_of_transcripts_what_is_there_already_is_left_out(
+    drawn: Path, dispute: Dispute, tmp_path: Path, capsys
+) -> None:
+    done("open", tmp_path / "case")
+    done("admit", tmp_path / "case", dispute.recorded("ours"), "--role", "reference")
+    done("admit", tmp_path / "case", f"transcripts:{dispute.answers}", "--role", "control")
+    assert "ours: left out" in capsys.readouterr().err
+    roles = {manifest.exhibit: manifest.role for manifest in manifests(tmp_path / "case")}
+    assert roles == {"ours": "reference"} | dict.fromkeys(
+        ("Wombat-7B", "Quokka", "Numbat", *case_world.CONTROLS), "control"
+    )
+
+
 # ---------------------------------------------------------------------------------------------------------- interruptions
 
 

@@ -70,6 +70,7 @@ def seal_plan(
     )
     hold_to_wording(plan_texts(plan))
     _check_line_up(plan, sitting.manifests)
+    _check_probes(plan, sitting.manifests)
     changes = amendments.changed_fields(before, plan) if before else ()
     if before and not changes:
         raise UsageError(
@@ -107,6 +108,17 @@ def _refuse_misprints(wanted: PlanFile, manifests: Mapping[str, Manifest]) -> No
                     f"no exhibit called {name} was admitted as {role}, but {near[0]} was",
                     advice=f"did you mean {near[0]}? If {name} is another one, admit it before the plan is sealed",
                 )
+
+
+def _check_probes(plan: Plan, manifests: Mapping[str, Manifest]) -> None:
+    """Whoever is to be asked has to be asked something."""
+    named = {plan.reference, plan.suspect, *(each.exhibit for each in (*plan.controls, *plan.line_up.pool))}
+    endpoints = [n for n, each in manifests.items() if each.kind == "endpoint" and n.partition("/")[0] in named]
+    if endpoints and not plan.probes:
+        raise UsageError(
+            f"{', '.join(endpoints)} is to be asked, and the plan names no probes",
+            advice="give [[probes]] with name and count ('filiation probes' lists them), or admit recorded answers instead",
+        )
 
 
 def to_come(plan: Plan, manifests: Mapping[str, Manifest]) -> list[str]:

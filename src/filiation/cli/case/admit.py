@@ -91,6 +91,11 @@ def admit(
         )
         for each in locations:
             called = name or usual_name(each)
+            if len(locations) > 1 and called in sitting.manifests:
+                typer.echo(
+                    f"{visible(called)}: left out, because an exhibit of this name was admitted before", err=True
+                )
+                continue
             manifest = admitted(sitting, each, exhibit=called, role=cast("Role", role), origin=told, inside_limit=limit)
             if not quiet:
                 typer.echo(visible(_told_of(manifest), 1000))

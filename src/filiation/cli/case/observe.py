@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from filiation.cli.case.acting import Actor, Case, Key, Places, Quiet, Secret, TrustSize, held, places_at, secrets_at
+from filiation.report.wording import plural
 
 
 def observe(
@@ -30,6 +31,6 @@ def observe(
         )
         if not quiet:
             typer.echo(
-                f"{done.now} observations recorded now ({done.absent} of them with nothing to see), {done.before} before, "
-                f"{done.asked} endpoints asked"
+                f"{plural(done.now, 'observation')} recorded now ({done.absent} of them with nothing to see), {done.before} before, "
+                f"{plural(done.asked, 'endpoint')} asked"
             )

@@ -69,7 +69,8 @@ def plan(
             typer.echo("\n".join([*told_of(sealed.plan), *told, done]))
             if amend:
                 seen = "after" if sealed.entry.suspect_was_observed else "before"
-                typer.echo(f"amended: {', '.join(sealed.entry.changes)}, {seen} the line-up was looked at")
+                amended = "would be amended" if only_check else "amended"
+                typer.echo(f"{amended}: {', '.join(sealed.entry.changes)}, {seen} the line-up was looked at")
 
 
 def _show(case: Path, json: bool) -> None:
