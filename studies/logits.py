@@ -1,7 +1,7 @@
 """Logits: how seldom an output layer's directions meet themselves in a stranger's log-probabilities, and what relatives show.
 
     python -m studies.logits            the zoo: two minutes once its 16 further founders are there (a quarter of an hour to train)
-    python -m studies.logits SmolLM2    SmolLM2-135M-Instruct and its copies (a quarter of an hour)
+    python -m studies.logits SmolLM2    SmolLM2-135M-Instruct and its copies (two minutes once they are there)
 
 1.  Output layer (examiner `output_subspace`). Every founder of the zoo, and the hard strangers, against every other: the largest share
     of directions that meet themselves, by lineage of the reference. Relatives and laundered copies by relation and lineage.
@@ -354,7 +354,7 @@ def smollm2() -> dict[str, Any]:
         "a short fine-tune of all weights": fine_tuned_folder(),
     }
     found = {}
-    settings = {"run": True, "answers": 3}
+    settings = {"run": True, "answers": 2}
     for name, folder in folders.items():
         subjects = []
         for location in (folders["itself"], folder):
@@ -366,7 +366,8 @@ def smollm2() -> dict[str, Any]:
         assert not isinstance(relation, Absent), relation
         content = relation.content
         found[name] = {
-            key: content[key] for key in ("count", "opportunities", "answers", "tokens", "agreement_thousandths")
+            key: content[key]
+            for key in ("count", "opportunities", "answers", "tokens", "agreement_thousandths", "dimensions_seen")
         }
         found[name] |= {
             "log10 p": log10_p(content["count"], content["opportunities"]),
