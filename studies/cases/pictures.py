@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CASES = ROOT / "examples" / "cases"
 PICTURES = ROOT / "docs" / "pictures"
-PAGES = (4, 7)
+PAGES = (1, 8)
 RESOLUTION = 68.0  # pixels per inch
 
 LAYOUT = """\

@@ -173,7 +173,7 @@ REFUSED = {
     "a foreign key": (
         file("testnet-unchained-223344"),
         msgspec.structs.replace(TESTNET, public_key=DEFAULT.public_key),
-        "signature does not verify under the announced key",
+        "public key of the chain default",
     ),
     "an infinite key with an infinite signature": (
         changed("testnet-unchained-223344", signature="c0" + "00" * 95),

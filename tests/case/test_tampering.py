@@ -43,6 +43,8 @@ from filiation.evidence import Examination, Finding, digest
 from studies.time_stamping import LocalAuthority
 from tests.case.worlds import SECRET, Change, World, failed, replace, report_again, verified, write_case
 
+pytestmark = pytest.mark.xdist_group("tampering")  # one worker, so that all manipulations are counted
+
 TRIED: list[str] = []
 """Every manipulation that was made, in words."""
 

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from filiation.case import records
 from filiation.case.amendments import changed_fields, draw_in_force, plan_in_force, suspect_was_observed
 from filiation.case.folder import CaseFolder
-from filiation.case.reading import decoded, moment
+from filiation.case.reading import LARGEST_READ, decoded, moment
 from filiation.case.records import (
     Announcement,
     Asked,
@@ -455,10 +455,10 @@ def test_a_stranger_can_check_signature_and_stamp_by_openssl_alone(world: World,
 def test_an_object_too_large_to_be_read_at_once_is_a_failure_and_not_the_end_of_the_verifier(
     world: World, tmp_path: Path
 ) -> None:
-    """A file with holes: 3 GiB that take no room, under the name of the plan."""
+    """A file with holes, a byte more than is read, which takes no room: under the name of the plan."""
     folder = tmp_path / "case"
     shutil.copytree(world.folder, folder)
     plan = next(entry.body.plan for entry in CaseFolder.open(folder).entries if isinstance(entry.body, records.Sealed))
     with (folder / "objects" / plan[:2] / plan).open("wb") as file:
-        file.truncate(3 << 30)
+        file.truncate(LARGEST_READ + 1)
     assert 5 in failed(verified(folder))

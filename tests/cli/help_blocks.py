@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from typer.testing import CliRunner
+
+from filiation.cli.program import app
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
 BLOCK = re.compile(r"```console\n\$ filiation ?([a-z ]*) --help\n(.*?)```", re.DOTALL)
@@ -14,9 +15,13 @@ BLOCK = re.compile(r"```console\n\$ filiation ?([a-z ]*) --help\n(.*?)```", re.D
 
 def help_text(verb: str) -> str:
     """What `filiation VERB --help` prints on a terminal of 80 columns."""
-    words = [sys.executable, "-m", "filiation", *verb.split(), "--help"]
-    environment = os.environ | {"COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}
-    return subprocess.run(words, capture_output=True, text=True, check=True, env=environment).stdout
+    words = [*verb.split(), "--help"]
+    shown = CliRunner().invoke(
+        app, words, prog_name="filiation", env={"TERM": "dumb", "NO_COLOR": "1"}, terminal_width=78
+    )
+    if shown.exit_code:
+        raise ValueError(f"filiation {' '.join(words)} ends with {shown.exit_code}: {shown.output}")
+    return shown.output
 
 
 def blocks(page: str) -> dict[str, str]:
