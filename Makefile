@@ -55,6 +55,9 @@ validate: $(STAMP)  ## every calibration figure: recorded answers, tokenizers, c
 	$(BIN)/python -m studies.canary_claims
 	$(BIN)/python -m studies.watermarks --size full
 	$(BIN)/python -m studies.independence
+	$(BIN)/python -m studies.logits
+	$(BIN)/python -m studies.representations --check
+	$(BIN)/python -m studies.training_method
 
 cases: $(STAMP)  ## the two example cases made anew, with their pictures
 	$(BIN)/python -m studies.cases
