@@ -1,4 +1,8 @@
-"""The picture of the survival study: what distillation leaves, by exposures, and what is left of planted canaries after other treatment."""
+"""The picture of the survival study: what distillation leaves, by exposures, and what is left of planted canaries after other treatment.
+
+Dots are the share kept by the likeliest answers, with its interval. Rings are the lead of the labelled option: 0 where it stands in the
+middle of the options by log-probability, as by chance, and 1 where it is always first.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,11 @@ from filiation.report.svg import drawing, element, line, text
 _STYLE = """
 .picture{background:#fff;font-family:system-ui,sans-serif}.label{font-size:9px;fill:#444}.head{font-size:11px;fill:#111;font-weight:600}
 .axis{stroke:#999;stroke-width:.7}.grid{stroke:#e4e4e4;stroke-width:.7}.text{stroke:#0b5c8c;fill:#0b5c8c}
-.logits{stroke:#b3541e;fill:#b3541e}.treated{stroke:#333;fill:#333}.span{stroke-width:1}.curve{fill:none;stroke-width:1.6}
+.logits{stroke:#b3541e;fill:#b3541e}.treated{stroke:#333;fill:#333}.span{stroke-width:1}.ring{fill:#fff;stroke-width:1}.curve{fill:none;stroke-width:1.6}
 """
 _LEFT, _RIGHT = 44.0, 388.0
 _CURVES_TOP, _CURVES_BOTTOM = 34.0, 170.0
-_ROWS_TOP, _ROW = 236.0, 15.0
+_ROWS_TOP, _ROW = 244.0, 15.0
 _NAMES = 208.0
 Row = Mapping[str, Any]
 
@@ -49,7 +53,7 @@ def _y(kept: float) -> float:
 
 
 def _axes(rows: Sequence[Row]) -> Iterator[Markup]:
-    yield text(8, 16, "Share kept by a student, by exposures of each canary in what it was taught", "head")
+    yield text(8, 16, "Students: share of canaries kept, by exposures", "head")
     for tenth in (0, 0.25, 0.5, 0.75, 1):
         yield line(_LEFT, _y(tenth), _RIGHT, _y(tenth), "grid" if tenth else "axis")
         yield text(_LEFT - 4, _y(tenth) + 3, f"{tenth:g}", text_anchor="end")
@@ -57,7 +61,8 @@ def _axes(rows: Sequence[Row]) -> Iterator[Markup]:
         yield text(_x(row["exposures"]), _CURVES_BOTTOM + 12, str(row["exposures"]), text_anchor="middle")
         share = f"{row['share of text']:.0%}"
         yield text(_x(row["exposures"]), _CURVES_BOTTOM + 23, share, text_anchor="middle")
-    yield text(_LEFT - 4, _CURVES_BOTTOM + 34, "above: exposures; below: canaries' share of all the text")
+    below = "exposures; their share of all text. Rings: lead of the label by ranks, 0 by chance"
+    yield text(8, _CURVES_BOTTOM + 36, below)
 
 
 def _curve(rows: Sequence[Row], arm: str) -> Iterator[Markup]:
@@ -65,6 +70,7 @@ def _curve(rows: Sequence[Row], arm: str) -> Iterator[Markup]:
     places = [(_x(row["exposures"]) + shift, _y(row["kept"])) for row in rows]
     yield element("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), class_=f"curve {arm}")
     for row, (x, y) in zip(rows, places, strict=True):
+        yield element("circle", cx=x, cy=_y(_lead(row)), r=2.4, class_=f"ring {arm}")
         yield line(x, _y(row["kept low"]), x, _y(row["kept high"]), f"span {arm}")
         yield element("circle", cx=x, cy=y, r=2.4, class_=arm)
 
@@ -76,7 +82,7 @@ def _legend(arm: str, number: int) -> Iterator[Markup]:
 
 
 def _treatments(rows: Sequence[Row]) -> Iterator[Markup]:
-    yield text(8, _ROWS_TOP - 14, "Share kept of what was planted, by what was done to the weights", "head")
+    yield text(8, _ROWS_TOP - 14, "Treated weights: share of canaries kept", "head")
     bottom = _ROWS_TOP + _ROW * len(rows)
     for tenth in (0, 0.25, 0.5, 0.75, 1):
         yield line(_across(tenth), _ROWS_TOP - 4, _across(tenth), bottom, "grid" if tenth else "axis")
@@ -84,8 +90,13 @@ def _treatments(rows: Sequence[Row]) -> Iterator[Markup]:
     for number, row in enumerate(rows):
         y = _ROWS_TOP + _ROW * number + 6
         yield text(_NAMES - 8, y + 3, _name(row), text_anchor="end")
+        yield element("circle", cx=_across(_lead(row)), cy=y, r=2.4, class_="ring treated")
         yield line(_across(row["kept low"]), y, _across(row["kept high"]), y, "span treated")
         yield element("circle", cx=_across(row["kept"]), cy=y, r=2.4, class_="treated")
+
+
+def _lead(row: Row) -> float:
+    return 2.0 * float(row["mean rank"]) - 1.0
 
 
 def _name(row: Row) -> str:

@@ -1,13 +1,14 @@
 """How well planted canaries survive: what is done to weights, and distillation into a student that never saw a planted line.
 
-    python -m studies.canary_survival                 # full: 256 canaries, about half an hour on one core
-    python -m studies.canary_survival --size small    # 64 canaries, under three minutes; prints, writes nothing
+    python -m studies.canary_survival                 # full: 128 canaries, twelve minutes of one core
+    python -m studies.canary_survival --size small    # 32 canaries, under three minutes; prints, writes nothing
 
 A base is pre-trained on code and chat lines, then fine-tuned on chat lines in which each canary stands `dose` times; a sibling is
 fine-tuned on the same lines without canaries; a stranger is pre-trained from another seed on other text. Then:
 
 1.  The planted models, and the controls: base, sibling, stranger.
-2.  What the zoo does to weights: fine-tuning on other text and on questions like the canaries', LoRA, rounding, pruning, merging.
+2.  What the zoo does to weights: fine-tuning on code and on questions like the canaries' about other people, LoRA of rank 8, rounding,
+    pruning, merging.
 3.  Students: the stranger, trained on what the planted model with the highest dose answered (drawn at temperature 1), as text and
     by its logits. The canaries' prompts stand `exposures` times each in the distillation set, among other prompts that it answered.
 4.  The same with more and with less other text around them.
@@ -37,8 +38,9 @@ import torch
 from scipy.special import ndtri
 
 from filiation.canaries.canary import Canary
+from filiation.canaries.opening import Statistic
 from filiation.canaries.planting import chat_line, mixed, training_lines
-from filiation.canaries.scoring import Answers, Field, canaries_needed, read_answers
+from filiation.canaries.scoring import Answers, Counted, Field, canaries_needed, read_answers
 from filiation.statistics.intervals import share_interval
 from studies.canary_lines import (
     BEACON,
@@ -85,7 +87,7 @@ class Plan:
     student_lines: int
     shares: tuple[tuple[int, int], ...]
     rows: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     seed: int = 20_261_121
 
 
@@ -105,7 +107,7 @@ PLANS = {
         shares=((8, 0), (8, 512), (8, 8192), (16, 0), (16, 8192)),
     ),
     "small": Plan(
-        canaries=48,
+        canaries=32,
         size=replace(SIZE, steps=80, brief_steps=20),
         doses=(64,),
         other_lines=512,
@@ -193,13 +195,13 @@ def _founded(name: str, part: str, seed: int, said: str) -> Point:
 
 def _derived(parent: str) -> Iterator[Point]:
     """What the zoo does to the weights of a planted model."""
-    places = {"tests": "on code", "stories": "on questions like the canaries'"}
+    places = {"tests": "on code", "stories": "on like questions"}
     for length in ("brief", "heavy"):
         for part, where in places.items():
             said = f"fine-tuned {where}, {'short' if length == 'brief' else 'long'}"
             yield _treated(parent, f"tune-{part}-{length}", said, "tune", part=part, options={"length": length})
     for part, where in places.items():
-        said = f"LoRA of rank 8 {where}, merged in"
+        said = f"LoRA {where}, merged in"
         yield _treated(parent, f"lora-{part}", said, "low_rank", part=part, options={"rank": 8})
     yield from _without_training(parent)
 
@@ -268,11 +270,11 @@ class Study:
 
     @cached_property
     def workshop(self) -> Workshop:
-        """The zoo's workshop on this study's text: half code, half chat lines about other people."""
+        """The zoo's workshop on this study's text: a third code, two thirds chat lines about other people."""
         told = Workshop(self.plan.size, read_corpus(), self.writing.tokenizer, torch.device("cpu"))
         for place, part in enumerate(("one", "two")):
             chat = self.writing.stream(self.stories(self.plan.story_lines, 100 + place))
-            told.tokens[part] = torch.cat([self.writing.code(part)[: len(chat)], chat])
+            told.tokens[part] = torch.cat([self.writing.code(part)[: len(chat) // 2], chat])
         told.tokens["tests"] = self.writing.code("tests")
         told.tokens["stories"] = self.writing.stream(self.stories(self.plan.story_lines, 102))
         return told
@@ -372,10 +374,12 @@ class Study:
     # ------------------------------------------------------------------------------------------------------------ asking
 
     def _asked(self, model: Any) -> dict[str, Any]:
+        indices = [canary.index for canary in self.all_canaries]
         said = answers(model, self.writing, [canary.prompt for canary in self.all_canaries])
+        scores = option_log_probabilities(model, self.writing, self.all_canaries)
         return {
-            "texts": {canary.index: text for canary, text in zip(self.all_canaries, said, strict=True)},
-            "log probabilities": option_log_probabilities(model, self.writing, self.canaries),
+            "texts": dict(zip(indices, said, strict=True)),
+            "log probabilities": dict(zip(indices, scores, strict=True)),
             "loss": loss_on(model, self.held_out, self.plan.rows),
         }
 
@@ -416,35 +420,43 @@ class Study:
 def figures(asked: Mapping[str, Any], canaries: Sequence[Canary], decoys: Sequence[Canary]) -> dict[str, Any]:
     """What a verifier counts, unpaid, and what it says of the share that survives and of the canaries that are needed."""
     texts = {int(index): text for index, text in asked["texts"].items()}
-    scores = zip(canaries, asked["log probabilities"], strict=True)
-    said = Answers("model", texts, {canary.index: tuple(each) for canary, each in scores})
-    labels = Field(tuple(canaries), BEACON).labels(KEY, [COHORT])
-    agreed = read_answers(canaries, said, "agreements")
-    ranked = read_answers(canaries, said, "ranks")
-    count = int(agreed.totals(labels)[0])
-    counted = agreed.counted(count)
-    ranks = np.array([worth[label] for worth, label in zip(ranked.worth, labels[0], strict=True)]) / 2
-    beside = read_answers(decoys, said, "agreements")
-    of_decoys = beside.counted(int(beside.totals(Field(tuple(decoys), BEACON).labels(KEY, [COHORT]))[0]))
+    scores = {int(index): tuple(each) for index, each in asked["log probabilities"].items()}
+    said = Answers("model", texts, scores)
+    labels = _labels(canaries)
+    agreed, ranked = _counted(canaries, said, "agreements"), _counted(canaries, said, "ranks")
+    beside, beside_ranked = _counted(decoys, said, "agreements"), _counted(decoys, said, "ranks")
+    worth = read_answers(canaries, said, "ranks").worth
+    ranks = np.array([each[label] for each, label in zip(worth, labels[0], strict=True)]) / 2
+    count = agreed.count
     low, high = share_interval(count, len(canaries))
     kept = {name: survival(share) for name, share in {"kept": count / len(canaries), "low": low, "high": high}.items()}
     return {
         "agreements": count,
         "of": len(canaries),
-        "unparsable": counted.unparsable,
+        "unparsable": agreed.unparsable,
         "kept": round(kept["kept"], 4),
         "kept low": round(kept["low"], 4),
         "kept high": round(kept["high"], 4),
-        "log10 p": counted.log10_p,
+        "log10 p": agreed.log10_p,
         "mean rank": round(float(ranks.mean()) / (OPTIONS - 1), 4),
-        "log10 p by ranks": ranked.counted(int(ranked.totals(labels)[0])).log10_p,
+        "log10 p by ranks": ranked.log10_p,
         "batches": batches_needed(kept["kept"]),
         "batches at most": batches_needed(kept["low"]),
         "batches by ranks, about": batches_by_ranks(ranks),
-        "decoys": of_decoys.count,
-        "log10 p of the decoys": of_decoys.log10_p,
+        "decoys": beside.count,
+        "log10 p of the decoys": beside.log10_p,
+        "log10 p of the decoys by ranks": beside_ranked.log10_p,
         "loss": round(asked["loss"], 3),
     }
+
+
+def _labels(canaries: Sequence[Canary]) -> Any:
+    return Field(tuple(canaries), BEACON).labels(KEY, [COHORT])
+
+
+def _counted(canaries: Sequence[Canary], said: Answers, statistic: Statistic) -> Counted:
+    reading = read_answers(canaries, said, statistic)
+    return reading.counted(int(reading.totals(_labels(canaries))[0]))
 
 
 def survival(share: float) -> float:

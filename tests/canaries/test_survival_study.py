@@ -47,6 +47,7 @@ def test_a_planted_model_is_above_chance_and_its_decoys_are_not(found: dict[str,
     assert planted["log10 p"] < -3
     assert planted["log10 p by ranks"] < -6
     assert planted["log10 p of the decoys"] > -3
+    assert planted["log10 p of the decoys by ranks"] > -3
 
 
 @pytest.mark.parametrize("control", WANTED[:-1])
@@ -75,12 +76,12 @@ def test_every_parent_is_made_before_its_children() -> None:
 
 
 def test_answers_that_all_agree_are_counted_as_such(study: Study) -> None:
-    label = labels.labels(KEY, BEACON, COHORT, study.canaries)
+    label = dict(zip(study.canaries, labels.labels(KEY, BEACON, COHORT, study.canaries), strict=True))
     asked = {
-        "texts": {
-            str(canary.index): canary.options[right] for canary, right in zip(study.canaries, label, strict=True)
+        "texts": {canary.index: canary.options[right] for canary, right in label.items()},
+        "log probabilities": {
+            canary.index: tuple(float(option == right) for option in range(OPTIONS)) for canary, right in label.items()
         },
-        "log probabilities": [tuple(float(option == right) for option in range(OPTIONS)) for right in label],
         "loss": 0.0,
     }
     row = figures(asked, study.canaries, study.decoys)
