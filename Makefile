@@ -40,6 +40,7 @@ docs: $(STAMP)  ## write again what is generated: schema, help texts
 	$(BIN)/python -m tests.cli.help_blocks
 
 validate: $(STAMP)  ## every calibration figure: recorded answers, tokenizers, configurations, the full zoo (long)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m long
 	$(BIN)/python -m studies.sequential
 	$(BIN)/python -m studies.text_kinship --check
 	$(BIN)/python -m studies.shared_errors --check
@@ -53,6 +54,7 @@ validate: $(STAMP)  ## every calibration figure: recorded answers, tokenizers, c
 	$(BIN)/python -m studies.weights --size full --check
 	$(BIN)/python -m studies.validation_scores --check
 	$(BIN)/python -m studies.canary_claims
+	$(BIN)/python -m studies.canary_survival
 	$(BIN)/python -m studies.watermarks --size full
 	$(BIN)/python -m studies.independence
 	$(BIN)/python -m studies.logits

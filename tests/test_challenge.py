@@ -44,6 +44,8 @@ from tests import case_world
 from tests.case.worlds import Clock, make_exhibits
 from tests.sources.endpoints.fault_server import fault_server
 
+pytestmark = pytest.mark.xdist_group("challenge")  # what is made for all of them is made once
+
 ROLES = {
     "atlas": ("reference", "atlas"),
     "borealis": ("suspect", ""),

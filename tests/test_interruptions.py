@@ -101,6 +101,6 @@ def test_killed_at_a_few_random_moments_nothing_is_lost(drawn: Path, tmp_path: P
     assert killed(drawn, tmp_path, 8, random.Random(1)) == 8
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_at_a_hundred_random_moments_nothing_is_lost(drawn: Path, tmp_path: Path) -> None:
     assert killed(drawn, tmp_path, 100, random.Random(2)) == 100

@@ -51,6 +51,8 @@ from tests.cli.tokenizer_folders import train
 from tests.sources.endpoints.fault_server import fault_server
 from tests.sources.endpoints.fault_server import status as refused
 
+pytestmark = pytest.mark.xdist_group("proceedings")  # what is made for all of them is made once
+
 BEGAN = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 SECRET = bytes(range(32))
 

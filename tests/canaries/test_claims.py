@@ -8,6 +8,8 @@ import pytest
 
 from studies.canary_claims import KINDS, LEVELS, main
 
+pytestmark = pytest.mark.xdist_group("claims")  # what is made for all of them is made once
+
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:

@@ -19,6 +19,8 @@ from studies.canary_picture import picture
 from studies.canary_survival import PLANS, Point, Study, batches_by_ranks, batches_needed, figures, points
 from studies.zoo.architectures import configuration, fresh
 
+pytestmark = pytest.mark.long
+
 PLAN = PLANS["smoke"]
 WANTED = ("base", "stranger", "unplanted", f"planted-{max(PLAN.doses)}")
 

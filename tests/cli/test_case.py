@@ -19,6 +19,8 @@ from filiation.evidence import Examination, Finding
 from tests import case_world
 from tests.case_world import SECRET_NAMES, Dispute, done, process, run
 
+pytestmark = pytest.mark.xdist_group("case commands")  # what is made for all of them is made once
+
 
 @pytest.fixture(scope="module")
 def dispute(tmp_path_factory: pytest.TempPathFactory) -> Dispute:

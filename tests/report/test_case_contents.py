@@ -15,6 +15,8 @@ from filiation.report.case_contents import MOST_ENTRIES
 from filiation.statistics.likelihood import upper_limit
 from tests.report import case_sample
 
+pytestmark = pytest.mark.xdist_group("case reports")  # what is made for all of them is made once
+
 
 @pytest.fixture(scope="module")
 def view(found):

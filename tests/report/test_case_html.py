@@ -21,6 +21,8 @@ from filiation.report.html import typographic
 from tests.report import case_sample, sample
 from tests.report.test_html import Page
 
+pytestmark = pytest.mark.xdist_group("case reports")  # what is made for all of them is made once
+
 KINDS = ("whole", "closed", "draft", "not revealed", "nothing done", "hostile", "answers")
 
 

@@ -30,6 +30,8 @@ from filiation.report import case_html, case_pdf
 from filiation.report.page_tree import LACKING, PRINTED, page_tree, printable, told
 from tests.report import case_sample, sample
 
+pytestmark = pytest.mark.xdist_group("case reports")  # what is made for all of them is made once
+
 MADE = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ATTACKS = (
     '#panic("x")', '#read("/etc/passwd")', "= heading *bold* $x^2$ @label <label>", '#image("x.svg")', "]]] #let x = 1",

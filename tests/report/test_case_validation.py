@@ -28,6 +28,8 @@ from filiation.statistics.register import load
 from studies import validation_scores
 from tests.report import case_sample
 
+pytestmark = pytest.mark.xdist_group("case reports")  # what is made for all of them is made once
+
 
 @pytest.fixture(scope="module")
 def findings(found) -> dict[str, Finding]:

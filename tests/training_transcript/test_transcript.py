@@ -26,6 +26,8 @@ from tests.training_transcript.world import (
     trained,
 )
 
+pytestmark = pytest.mark.xdist_group("training transcript")  # what is made for all of them is made once
+
 BEACONS = Path(__file__).parents[1] / "case" / "beacons"
 
 
