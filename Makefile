@@ -23,6 +23,7 @@ demo: $(STAMP)  ## real models and tokenizers compared; leaves demo/index.html
 	$(BIN)/python -u -m studies.demo
 
 test: $(STAMP)  ## the tests; the small zoo is trained on the first run
+	@command -v openssl >/dev/null || { echo "The tests make a time-stamping authority with the program openssl: install it first."; exit 1; }
 	$(BIN)/python -m studies.zoo --size test --device cpu --jobs 2
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -q
 
