@@ -38,7 +38,8 @@ def kinship(values: Matrix) -> Matrix:
     if len(values) < FEWEST_MODELS:
         raise ValueError(f"kinship is measured among {FEWEST_MODELS} models or more, not {len(values)}")
     left = values - values.mean(axis=0)
-    left = left - np.median(left, axis=1, keepdims=True)  # a mean would carry one wild item into all of a model's others
+    # A mean would carry one wild item into all of a model's others.
+    left = left - np.median(left, axis=1, keepdims=True)
     spread = left.std(axis=0)
     left = left / np.maximum(spread, max(LEAST_SPREAD * float(np.median(spread)), np.finfo(np.float64).tiny))
     left = left - left.mean(axis=1, keepdims=True)
