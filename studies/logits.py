@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -271,11 +270,9 @@ def register(stranger: Mapping[str, Any], relative: Mapping[str, Mapping[str, An
         validated_for=("gpt2", "llama", "qwen2"),
         strangers=(
             StrangerCount(
-                kind="strangers, hard ones and students among them; exceeding: one of its readings has p <= 0.05",
+                kind="strangers, hard ones and students among them",
                 lineages=len(largest),
-                exceeding=sum(
-                    value <= math.log10(0.05) for value in stranger["smallest log10 p by reference"].values()
-                ),
+                exceeding=sum(share > CHANCE for share in largest),
                 tests=int(stranger["pairs"]),
                 largest_share=round(max(largest), 6),
             ),
