@@ -47,7 +47,7 @@ from filiation.examiners.line_up import population_of
 from filiation.sources.open import open_source
 from filiation.statistics.line_up import held_out_calibration
 from filiation.statistics.register import empty
-from tests.exhibits import RECORDED, Exhibits
+from tests.exhibits import MARKED_BY, RECORDED, Exhibits
 from tests.worlds import (
     CONTROLS,
     NOT_SIMULATED,
@@ -111,6 +111,8 @@ class Bench:
 
     def place(self, examiner: Examiner, name: str, *, elsewhere: bool = False) -> Place:
         """Where an exhibit lies; of simulated models, the answers to what the examiner looks at."""
+        if examiner.NEEDS[0] is Access.MARKS:
+            return self.exhibits[f"{MARKED_BY}{examiner.NAME}: {name}"]
         if examiner.NEEDS[0] is not Access.TRANSCRIPT:
             return self.exhibits[name]
         return self.exhibits[f"{self.asked(examiner)}{', elsewhere' * elsewhere}: {name}"]
@@ -314,9 +316,10 @@ def check_wrappings(examiner: Examiner, bench: Bench) -> None:
             where = f"{reference} | {suspect}, {wrapping.name}"
             places = (bench.exhibits[reference], bench.exhibits[suspect], folder)
             _check_wrapping(examiner, bench, places, where, exact=wrapping.exact, moves=wrapping.moves)
-    for rewriting in REWRITINGS if part is Access.TRANSCRIPT else ():
+    for rewriting in REWRITINGS if part in (Access.TRANSCRIPT, Access.MARKS) else ():
         for reference, suspect in REWRAPPED[part]:
-            name = f"{bench.asked(examiner)}: {suspect}"
+            asked = bench.asked(examiner) if part is Access.TRANSCRIPT else f"{MARKED_BY}{examiner.NAME}"
+            name = f"{asked}: {suspect}"
             rewritten = bench.exhibits.rewritten(name, rewriting.rewrite, rewriting.name)
             places = (bench.place(examiner, reference), bench.place(examiner, suspect), rewritten)
             _check_wrapping(
@@ -378,7 +381,7 @@ def line_ups(content: Any) -> list[dict[str, Any]]:
 
 
 def _whole_line_up(examiner: Examiner, bench: Bench) -> list[dict[str, Any]]:
-    if not hasattr(examiner, "line_up"):
+    if not (hasattr(examiner, "line_up") and any(test.null is Null.POPULATION for test in examiner.TESTS)):
         return []
     world = strangers(examiner)[0]
     relation = bench.relate(examiner, *bench.pair(examiner, world))

@@ -6,6 +6,8 @@
     exhibits["Falcon"]                            a folder with nothing but a config.json
     exhibits["open: lab-1-a"]                     recorded answers of a simulated model (sources/simulated.py) to open prompts;
     exhibits["open, elsewhere: lab-1-a"]          those of the same model under another runtime
+    exhibits["marked by canaries: marks"]         what an owner planted for one examiner (tests/marked);
+    exhibits["marked by canaries: stranger 1"]    recorded answers that are held against it
 
 Each is made on first use and stands in a folder of its own; recorded answers are locations 'transcripts:FILE#MODEL'.
 """
@@ -17,6 +19,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +28,15 @@ import polars as pl
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from filiation.evidence import Access
+from filiation.sources.marks import PREFIX as MARKS_PREFIX
 from filiation.sources.simulated import World as SimulatedWorld
 from filiation.sources.simulated import scored, world
-from filiation.sources.transcripts import PREFIX, read_transcripts, split_location
+from filiation.sources.transcripts import PREFIX, models_of, read_transcripts, split_location
 from studies.zoo import Zoo, launder
 from studies.zoo.corpus import read_corpus
 from studies.zoo.folders import read_folder, write_folder
 from studies.zoo.repackaging import bfloat16_copy
+from tests.marked import ANSWERS, MARKS
 
 Wrap = Callable[[Path, Path], Path]
 Rewrite = Callable[[pl.DataFrame, str], pl.DataFrame]
@@ -44,6 +49,9 @@ RECORDED = {
     "scores": ("simulated-score",),
 }
 """What simulated models were asked, by the items' first parts: each a file of its own, as recordings are."""
+
+MARKED_BY = "marked by "
+"""Before the name of an examiner: the folder 'marks' and the recorded answers that tests/marked made for it."""
 
 RUNTIMES = {"": 0, ", elsewhere": 1}
 
@@ -60,7 +68,9 @@ class Exhibits:
 
     def __getitem__(self, name: str) -> Path | str:
         what, _, model = name.partition(": ")
-        if what.removesuffix(", elsewhere") in RECORDED:
+        if what.startswith(MARKED_BY) and model == MARKS:
+            return f"{MARKS_PREFIX}{self._recorded(what).parent / MARKS}"
+        if what.removesuffix(", elsewhere") in RECORDED or what.startswith(MARKED_BY):
             return f"{PREFIX}{self._recorded(what)}#{model}"
         return self.folder(name)
 
@@ -94,12 +104,23 @@ class Exhibits:
         return f"{PREFIX}{self.made[key]}#{model if model in models else models[0]}"
 
     def others(self, first: str, second: str) -> list[str]:
-        """The models to stand in line beside two recordings: all others in the file of the first, as `compare` takes them."""
+        """The models to stand in line beside two recordings: all others in the file of the first, as `compare` takes them.
+
+        Beside marks: the controls in the file of the suspect's answers.
+        """
+        if first.startswith(MARKS_PREFIX):
+            answers = Path(first.removeprefix(MARKS_PREFIX)).parent / ANSWERS
+            return [f"{PREFIX}{answers}#{model}" for model in models_of(answers) if model.startswith("control ")]
         file, _ = split_location(first)
         taken = {split_location(location)[1] for location in (first, second)}
         return [f"{PREFIX}{file}#{model.name}" for model in simulated().recorded if model.name not in taken]
 
     def _recorded(self, what: str) -> Path:
+        if what.startswith(MARKED_BY) and what not in self.made:
+            folder = self.place / f"{len(self.made)}"
+            folder.mkdir()
+            import_module(f"tests.marked.{what.removeprefix(MARKED_BY)}").make(folder)
+            self.made[what] = folder / ANSWERS
         if what not in self.made:
             asked = what.removesuffix(", elsewhere")
             frame = _answers(RUNTIMES[what.removeprefix(asked)])
@@ -113,6 +134,8 @@ class Exhibits:
         """An exhibit that has one part and nothing else."""
         if part is Access.TRANSCRIPT:
             return self["open: lab-1-a"]
+        if part is Access.MARKS:
+            return self[f"{MARKED_BY}canaries: {MARKS}"]
         files = {
             Access.CONFIGURATION: "config.json",
             Access.TOKENIZER: "tokenizer.json",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from filiation.evidence import Access, Null, Proposition
-from filiation.examiners.catalogue import calibration
+from filiation.examiners.catalogue import calibration, examiners
 from filiation.examiners.examiner import Examiner
 from filiation.statistics.register import Calibration, RegisterEntry
 from studies.weights import provisional_register
@@ -35,6 +35,8 @@ from tests.exhibits import (
     with_a_leading_space,
     with_another_sample,
 )
+from tests.marked import CONTROLS as MARKED_CONTROLS
+from tests.marked import MARKS, STRANGERS
 
 STRANGER = "stranger"
 
@@ -92,6 +94,11 @@ def _services(truth: str, *pairs: tuple[str, str]) -> list[World]:
         )
         for one, other in pairs
     ]
+
+
+def _marked(truth: str, *suspects: str) -> list[World]:
+    """Every examiner that needs marks has a folder of its own (tests/marked), with models of these names."""
+    return [World(truth=truth, part=Access.MARKS, reference=MARKS, suspect=suspect) for suspect in suspects]
 
 
 BASIS_IN_COMMON: dict[str, Any] = {
@@ -250,7 +257,16 @@ ANSWERS = (
     *_services("another model served", ("lab-9-a", "lab-12-b"), ("lab-14-b", "lab-8-a")),
 )
 
-WORLDS = (*WEIGHTS, *TOKENIZERS, *DESIGNS, *ANSWERS)
+MARKED = (
+    *_marked(STRANGER, *(f"stranger {number}" for number in range(1, STRANGERS + 1))),
+    *(
+        world
+        for claim in sorted({claim for each in examiners() if each.NEEDS[0] is Access.MARKS for claim in each.CLAIMS})
+        for world in _marked(claim, claim)
+    ),
+)
+
+WORLDS = (*WEIGHTS, *TOKENIZERS, *DESIGNS, *ANSWERS, *MARKED)
 
 NOT_SIMULATED: dict[str, str] = {}
 """Claims about recorded answers that the simulated world cannot represent, with the reason."""
@@ -335,6 +351,7 @@ REWRAPPED = {
     Access.TOKENIZER: (("merges of text 1", "merges of text 1"), ("merges of text 1", "merges of text 2")),
     Access.CONFIGURATION: (("an odd design", "an odd design"), ("Falcon", "OPT")),
     Access.TRANSCRIPT: (("lab-2-a", "lab-2-a, fine-tune"),),
+    Access.MARKS: ((MARKS, "relative"),),
 }
 """The pairs (reference, suspect) whose suspect is written in another way: of each part relatives and a stranger."""
 
@@ -343,6 +360,7 @@ CONTROLS = {
     Access.TOKENIZER: ("merges of text 2", "merges of text 3", "merges of text 4"),
     Access.CONFIGURATION: ("Falcon", "OPT", "BLOOM"),
     Access.TRANSCRIPT: ("lab-6-a", "lab-7-a", "lab-8-a"),
+    Access.MARKS: tuple(f"control {number}" for number in range(1, MARKED_CONTROLS + 1)),
 }
 
 # ------------------------------------------------------------------------------------------------------ the registers

@@ -5,7 +5,7 @@
 2. The likelihood ratio is that of the group's most searching examined test (examiners list their tests from the quickest
    to the most searching): findings on the same two models depend on one another, so their ratios are never multiplied.
    Where its design could not have reached detection, not detecting says nothing, and there is no ratio. A test without
-   weight in the plan takes no part in either.
+   weight in the plan takes no part in either. By construction nothing is estimated, so the ratio has no interval.
 3. What cannot be concluded is said with its reason.
 """
 
@@ -26,7 +26,7 @@ from filiation.evidence import (
     Proposition,
     round_against_accuser,
 )
-from filiation.statistics.likelihood import LineageCounts, likelihood_ratio
+from filiation.statistics.likelihood import LikelihoodRatio, LineageCounts, constructed_ratio, likelihood_ratio
 from filiation.statistics.merging import merge_log10_e
 from filiation.statistics.scale import word
 
@@ -151,12 +151,7 @@ def _conclusion(key: Group, members: Sequence[Outcome], weights: Sequence[float]
             "supports neither side",
             log10_e=e_value,
         )
-    ratio = likelihood_ratio(
-        principal.log10_p <= principal.power.threshold_log10_p,
-        lineage_counts(principal),
-        null=null,
-        log10_p=principal.log10_p,
-    )
+    ratio = _ratio(principal)
     if isinstance(ratio, Absent):
         return Conclusion(**common, kind="inconclusive", reason=ratio.reason, log10_e=e_value)
     reason = f"likelihood ratio of {principal.test}"
@@ -168,11 +163,19 @@ def _conclusion(key: Group, members: Sequence[Outcome], weights: Sequence[float]
         reason=reason,
         log10_e=e_value,
         log10_likelihood_ratio=ratio.log10_value,
-        log10_likelihood_ratio_low=ratio.log10_low,
-        log10_likelihood_ratio_high=ratio.log10_high,
+        log10_likelihood_ratio_low=ratio.log10_low if null is not Null.CONSTRUCTION else None,
+        log10_likelihood_ratio_high=ratio.log10_high if null is not Null.CONSTRUCTION else None,
         cap=ratio.cap,
         word=word(ratio.log10_value),
     )
+
+
+def _ratio(principal: Finding) -> LikelihoodRatio | Absent:
+    """From the counts of lineages behind a finding, or, by construction, from its own exact law."""
+    detected = principal.log10_p <= principal.power.threshold_log10_p
+    if principal.null is Null.CONSTRUCTION:
+        return constructed_ratio(detected, log10_p=principal.log10_p, log10_e=principal.log10_e)
+    return likelihood_ratio(detected, lineage_counts(principal), null=principal.null, log10_p=principal.log10_p)
 
 
 def lineage_counts(finding: Finding) -> LineageCounts:

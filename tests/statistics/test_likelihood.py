@@ -4,12 +4,20 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binom, binomtest
 
-from filiation.evidence import Absent, Null, canonical
-from filiation.statistics.likelihood import LikelihoodRatio, LineageCounts, likelihood_ratio, upper_limit
+from filiation.evidence import Absent, Coincidences, Null, canonical
+from filiation.statistics.coincidences import log10_upper_tail
+from filiation.statistics.e_values import log10_e_value
+from filiation.statistics.likelihood import (
+    LikelihoodRatio,
+    LineageCounts,
+    constructed_ratio,
+    likelihood_ratio,
+    upper_limit,
+)
 
 
 def counts(relatives=(20, 20), strangers=(0, 40), exceeding=0) -> LineageCounts:
@@ -126,8 +134,8 @@ def test_absence_never_says_more_than_the_relatives_seen(null):
     assert not silent.detected
 
 
-@pytest.mark.parametrize("null", [Null.EXCHANGEABILITY, Null.CONSTRUCTION])
-def test_an_exact_null_is_capped_by_its_p_and_by_the_strangers(null):
+def test_an_exact_null_is_capped_by_its_p_and_by_the_strangers():
+    null = Null.EXCHANGEABILITY
     assert ratio(null=null, strangers=(0, 40), log10_p=-1.0).cap.value == pytest.approx(10.0)
     assert ratio(null=null, strangers=(0, 40), log10_p=-9.0).cap.value == 41.0
 
@@ -139,10 +147,36 @@ def test_absence_without_known_power_gives_no_ratio_but_a_reason():
     assert isinstance(likelihood_ratio(True, counts(relatives=(0, 0)), null=Null.MODEL, log10_p=-9.0), LikelihoodRatio)
 
 
-def test_absence_of_a_planted_mark_gives_no_ratio_but_a_reason():
-    found = likelihood_ratio(False, counts(), null=Null.CONSTRUCTION, log10_p=-0.1)
+def test_absence_of_a_mark_gives_no_ratio_but_a_reason():
+    found = constructed_ratio(False, log10_p=-0.1, log10_e=-2.0)
     assert isinstance(found, Absent)
-    assert "planted mark" in found.reason
+    assert "absence of a mark" in found.reason
+
+
+def test_by_construction_the_ratio_is_the_ratio_of_two_likelihoods_by_enumeration():
+    """Truth by summation: 20 agreements of 32 with chance 1/16, under shares spread evenly, against the binomial law."""
+    coincidences = Coincidences(count=20, opportunities=32, chance=1 / 16)
+    found = constructed_ratio(True, log10_p=log10_upper_tail(coincidences), log10_e=log10_e_value(coincidences))
+    assert isinstance(found, LikelihoodRatio)
+    shares = (np.arange(20_000) + 0.5) / 20_000
+    mixed = float(np.mean(binom.pmf(20, 32, 1 / 16 + shares * 15 / 16)))
+    assert found.log10_value == pytest.approx(math.log10(mixed / binom.pmf(20, 32, 1 / 16)), abs=2e-3)
+    assert found.log10_value <= math.log10(found.cap.value)
+
+
+@given(st.floats(-1e5, 0.0), st.floats(0.0, 1.0))
+def test_by_construction_the_ratio_stays_below_one_over_p(log10_p, share):
+    found = constructed_ratio(True, log10_p=log10_p, log10_e=-log10_p * share)
+    assert isinstance(found, LikelihoodRatio)
+    assert found.log10_low == found.log10_value == found.log10_high <= -log10_p * share * (1 + 1e-6) + 1e-9
+    assert canonical(found)
+
+
+def test_by_construction_counts_of_models_are_refused():
+    with pytest.raises(ValueError, match="by construction"):
+        likelihood_ratio(True, counts(), null=Null.CONSTRUCTION, log10_p=-9.0)
+    with pytest.raises(ValueError, match="one outcome"):
+        constructed_ratio(True, log10_p=-3.0, log10_e=3.5)
 
 
 @pytest.mark.parametrize("detected", [True, False])
@@ -154,7 +188,7 @@ def test_without_strangers_there_is_no_ratio_but_a_reason(detected):
 
 @given(
     st.booleans(),
-    st.sampled_from(list(Null)),
+    st.sampled_from([null for null in Null if null is not Null.CONSTRUCTION]),
     st.floats(-1e5, 0.0),
     st.integers(1, 60),
     st.integers(1, 60),
@@ -164,7 +198,6 @@ def test_ratio_stays_in_its_interval_and_caps_and_grows_with_power(detected, nul
     found_relatives = data.draw(st.integers(0, relatives - 1))
     found_strangers = data.draw(st.integers(0, strangers))
     exceeding = data.draw(st.integers(0, strangers))
-    assume(detected or null is not Null.CONSTRUCTION)
 
     def with_relatives(found: int) -> LikelihoodRatio:
         return ratio(

@@ -56,6 +56,12 @@ class JoinedSource:
         told = {"model": self.name, "lineage": self.lineage_id, "lab": self._lab}
         return Transcript(found.frame.with_columns(pl.lit(value).alias(column) for column, value in told.items()))
 
+    def marks(self) -> Any:
+        """Those of all sources together: an owner may have planted and drawn more than one thing."""
+        found = [source.marks() for source in self._sources]
+        every = tuple(marks for each in found if not isinstance(each, Absent) for marks in each)
+        return every or found[0]
+
     def _first(self, part: Callable[[Source], Any]) -> Any:
         """A part from the first source that has it; where none has, the first one's reason."""
         found = [part(source) for source in self._sources]

@@ -14,10 +14,12 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}(@[\w./-]
 ENDPOINTS = ("openai:", "openai-completions:", "anthropic:")
 TRANSCRIPTS = "transcripts:"
 PACKS = "pack:"
+MARKS = "marks:"
 
 KINDS = (
     "a Hugging Face folder, *.safetensors, *.gguf, tokenizer.json, tokenizer.model, config.json, "
-    "a hub id like org/name@revision, or recorded answers as transcripts:FILE#MODEL, or a model of a control pack as pack:NAME#MODEL"
+    "a hub id like org/name@revision, or recorded answers as transcripts:FILE#MODEL, a model of a control pack as pack:NAME#MODEL, "
+    "or opened marks as marks:FOLDER"
 )
 
 
@@ -44,6 +46,10 @@ def open_source(location: str | Path, *, name: str | None = None, lineage_id: st
         from filiation.sources.packs import PackSource
 
         return PackSource(text, name=name or "", lineage_id=lineage_id)
+    if text.startswith(MARKS):
+        from filiation.sources.marks import marks_at
+
+        return marks_at(Path(text.removeprefix(MARKS)).expanduser(), name=name or "", lineage_id=lineage_id)
     path = Path(location).expanduser()
     try:
         is_folder, exists = path.is_dir(), path.exists()

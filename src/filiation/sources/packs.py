@@ -18,6 +18,7 @@ import msgspec
 
 from filiation.errors import MalformedSource, SourceNotFound, UsageError
 from filiation.evidence import Absent, FileRecord, Identity, Record
+from filiation.sources.marks import NONE
 
 CARD = "card.json"
 PREFIX = "pack:"
@@ -161,6 +162,9 @@ class PackSource:
 
     def transcript(self) -> Absent:
         return Absent(reason="a control pack holds figures of recorded answers, not the answers themselves")
+
+    def marks(self) -> Absent:
+        return NONE
 
     def _other(self, part: str) -> Absent:
         return Absent(reason=f"a control pack holds figures of recorded answers, without the model's {part}")

@@ -62,7 +62,7 @@ class Source(Protocol):
 
     @property
     def format(self) -> str:
-        """'folder', 'safetensors', 'gguf', 'hub' or 'transcript'."""
+        """'folder', 'safetensors', 'gguf', 'hub', 'transcript' or 'marks'."""
 
     @property
     def lineage_id(self) -> str:
@@ -78,6 +78,9 @@ class Source(Protocol):
 
     def transcript(self) -> Any:
         """The `Transcript` (sources/transcripts.py) of recorded answers, or `Absent`."""
+
+    def marks(self) -> Any:
+        """What its owner planted or drew by lot, opened: a tuple of `Marks` (sources/marks.py), or `Absent`."""
 
     def identity(
         self, everything: bool | None = None, progress: Callable[[str, float], None] = lambda _what, _share: None

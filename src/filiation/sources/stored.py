@@ -9,6 +9,7 @@ import msgspec
 
 from filiation.evidence import Absent, Identity
 from filiation.sources.byte_ranges import ByteRanges
+from filiation.sources.marks import NONE
 from filiation.sources.source import Tensors
 from filiation.sources.strict_json import read_json_object
 
@@ -66,6 +67,9 @@ class StoredSource:
 
     def transcript(self) -> Absent:
         return Absent(reason="these are a model's files, not recorded answers: record some with 'filiation probe'")
+
+    def marks(self) -> Absent:
+        return NONE
 
     def identity(
         self, everything: bool | None = None, progress: Callable[[str, float], None] = lambda _what, _share: None

@@ -22,6 +22,7 @@ import rfc8785
 
 from filiation.errors import MalformedSource, SourceNotFound, UsageError
 from filiation.evidence import Absent, FileRecord, Identity
+from filiation.sources.marks import NONE
 
 SCHEMA: dict[str, Any] = {
     "model": pl.String,
@@ -245,6 +246,9 @@ class TranscriptSource:
 
     def tensors(self) -> Any:
         return self._other("weights")
+
+    def marks(self) -> Absent:
+        return NONE
 
     def _other(self, part: str) -> Absent:
         return Absent(reason=f"these are recorded answers, without the model's {part}")

@@ -11,11 +11,15 @@ Caps. A ratio is never above what the validation behind it supports, nor below w
     null              at most                          at least
     by model          1 / (p + u)                      1 / (R + 1)
     by population     the smaller of 1 / p and N       the larger of 1 / N and 1 / (R + 1)
-    the other two     the smaller of 1 / p and N + 1   1 / (R + 1)
+    exchangeability   the smaller of 1 / p and N + 1   1 / (R + 1)
 
 with R relatives and N strangers (controls) counted by lineage, and u the one-sided 95 % upper limit on the share of
 stranger lineages that exceed the stated chance (Clopper and Pearson 1934; about 3 / N for none of N): whether the bound
 on the chance holds is one event per pair of models, not one per opportunity.
+
+By construction no models stand behind the chance: the law of the outcome is known exactly under independence, given the premises. There
+the ratio is the finding's own e-value, which is a likelihood ratio: 'it agrees beyond chance, by a share of which nothing was known
+before' against 'it does not depend on the owner's randomness'. At most 1 / p (Markov's inequality); absence says nothing.
 """
 
 from __future__ import annotations
@@ -84,20 +88,20 @@ def upper_limit(exceeding: int, lineages: int, confidence: float = 0.95) -> floa
 def likelihood_ratio(detected: bool, counts: LineageCounts, *, null: Null, log10_p: float) -> LikelihoodRatio | Absent:
     """The likelihood ratio of the outcome for the named relation against independence.
 
-    1. Without stranger lineages there is nothing to compare with; without relatives, and for planted marks (a null by
-       construction), absence says nothing: `Absent`.
+    1. Without stranger lineages there is nothing to compare with; without relatives, absence says nothing: `Absent`.
     2. Both chances of this outcome, with their Jeffreys intervals (97.5 % each).
     3. Value: ratio of the two. Interval, conservatively: low over high, high over low.
     4. All three held within the caps (module docstring) and rounded against the accuser.
 
-    `log10_p` is the finding's own, after all multiplicity has been paid for. Raises ValueError where it is none.
+    `log10_p` is the finding's own, after all multiplicity has been paid for. Raises ValueError where it is none, and for a null
+    by construction, which needs no counts (`constructed_ratio`).
     """
+    if null is Null.CONSTRUCTION:
+        raise ValueError("by construction the ratio is not estimated from counts")
     if not (math.isfinite(log10_p) and log10_p <= 0.0):
         raise ValueError(f"log10_p must be finite and at most 0, not {log10_p}")
     if counts.strangers == 0:
         return Absent(reason="no stranger lineage has been examined, so nothing is known of P(outcome | independent)")
-    if not detected and null is Null.CONSTRUCTION:
-        return Absent(reason="the absence of a planted mark says nothing: marks can be removed or were never learned")
     if not detected and counts.relatives == 0:
         return Absent(reason="nothing was detected, and how often relatives are detected is not known")
     related, related_low, related_high = _chance_of(detected, counts.relatives_detected, counts.relatives)
@@ -115,6 +119,26 @@ def likelihood_ratio(detected: bool, counts: LineageCounts, *, null: Null, log10
         cap=most if detected else least,
         detected=detected,
     )
+
+
+def constructed_ratio(detected: bool, *, log10_p: float, log10_e: float) -> LikelihoodRatio | Absent:
+    """The likelihood ratio of an outcome whose law under independence is known by construction: its e-value.
+
+    `log10_e` and `log10_p` are the finding's own, all multiplicity paid for. Nothing is estimated, so the interval is the value itself.
+    `Absent` where nothing was detected. Raises ValueError where they are no e and p of one outcome.
+    """
+    if not (math.isfinite(log10_p) and math.isfinite(log10_e) and log10_p <= 0.0 and log10_e <= 1e-9 - log10_p):
+        raise ValueError(f"log10_p {log10_p} and log10_e {log10_e} are not those of one outcome")
+    if not detected:
+        return Absent(
+            reason="the absence of a mark says nothing: marks can be removed, and what was read may not have been learned"
+        )
+    value = round_against_accuser(log10_e, accuses_when="large")
+    cap = Cap(
+        value=_cap(10.0 ** min(-log10_p, 300.0), "").value,
+        reason="at most 1 / p: the chance is known by construction, so that no number of models limits it; it is as good as its premises",
+    )
+    return LikelihoodRatio(log10_value=value, log10_low=value, log10_high=value, cap=cap, detected=True)
 
 
 def _chance_of(detected: bool, found: int, lineages: int) -> tuple[float, float, float]:
