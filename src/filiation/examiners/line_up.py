@@ -37,13 +37,13 @@ from filiation.evidence import (
     Outcome,
     Power,
     Record,
-    Relation,
     Relations,
     Test,
     digest,
     round_against_accuser,
 )
 from filiation.examiners.examiner import Subject
+from filiation.examiners.outcomes import common_fields
 from filiation.sources.packs import PackSource
 from filiation.sources.source import Source
 from filiation.statistics import line_up as statistics
@@ -382,21 +382,6 @@ def limits_of(content: Mapping[str, Any], free: Sequence[int]) -> tuple[str, ...
             "unrelated: below the suspect, each such lineage makes p smaller than it should be"
         )
     return tuple(limits)
-
-
-def common_fields(test: Test, pair: Relation, examiner_version: str) -> dict[str, Any]:
-    """The fields that every outcome of a test has."""
-    return {
-        "id": f"{test.id}:{pair.first}|{pair.second}",
-        "examiner": pair.examiner,
-        "examiner_version": examiner_version,
-        "test": test.id,
-        "proposition": test.proposition,
-        "alternative": test.alternative,
-        "relation_class": test.relation_class,
-        "characteristic": test.characteristic,
-        "null": test.null,
-    }
 
 
 def controls_left(content: Mapping[str, Any]) -> list[int]:

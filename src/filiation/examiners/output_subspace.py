@@ -44,7 +44,7 @@ from filiation.evidence import (
     round_against_accuser,
 )
 from filiation.examiners.examiner import Progress, Subject, silent
-from filiation.examiners.line_up import common_fields
+from filiation.examiners.outcomes import common_fields
 from filiation.measures.output_subspace import (
     ANSWERS_PER_DIRECTION,
     OutputLayer,

@@ -51,7 +51,8 @@ from filiation.evidence import (
     round_against_accuser,
 )
 from filiation.examiners.examiner import Progress, Subject, silent
-from filiation.examiners.line_up import common_fields, lineages_to_pass, validated_by
+from filiation.examiners.line_up import lineages_to_pass, validated_by
+from filiation.examiners.outcomes import common_fields
 from filiation.measures.layers import same_depth
 from filiation.measures.neurons import one_thread
 from filiation.measures.representations import (

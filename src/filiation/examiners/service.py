@@ -56,7 +56,8 @@ from filiation.evidence import (
     round_against_accuser,
 )
 from filiation.examiners.examiner import Progress, Subject, silent
-from filiation.examiners.line_up import common_fields, observe_transcript
+from filiation.examiners.line_up import observe_transcript
+from filiation.examiners.outcomes import common_fields
 from filiation.sources.source import Source
 from filiation.statistics.coincidences import log10_upper_tail, resolution_log10_p
 from filiation.statistics.e_values import log10_e_value

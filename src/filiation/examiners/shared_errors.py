@@ -48,7 +48,6 @@ from filiation.examiners.line_up import (
     SCALE,
     Demands,
     Entrant,
-    common_fields,
     entrant_of,
     judge_line_up,
     left_out_components,
@@ -57,6 +56,7 @@ from filiation.examiners.line_up import (
     related_matrix,
     suffices,
 )
+from filiation.examiners.outcomes import common_fields
 from filiation.measures import shared_errors
 from filiation.measures.shared_errors import (
     FEWEST_MODELS,

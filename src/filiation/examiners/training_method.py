@@ -48,7 +48,8 @@ from filiation.evidence import (
     round_against_accuser,
 )
 from filiation.examiners.examiner import Progress, Subject, silent
-from filiation.examiners.line_up import common_fields, lineages_to_pass, validated_by
+from filiation.examiners.line_up import lineages_to_pass, validated_by
+from filiation.examiners.outcomes import common_fields
 from filiation.measures.implicit_reward import implicit_rewards, kinship, log_probabilities
 from filiation.measures.refusal_direction import cosines, difference_of_means, dimensions_in_common, last_states
 from filiation.measures.representations import neutral_pieces

@@ -45,13 +45,13 @@ from filiation.evidence import (
 from filiation.examiners.examiner import Progress, Subject, silent
 from filiation.examiners.line_up import (
     Demands,
-    common_fields,
     controls_left,
     judge_line_up,
     line_up_content,
     observe_answers,
     related_matrix,
 )
+from filiation.examiners.outcomes import common_fields
 from filiation.examiners.text_kinship import (
     BLOCK,
     Gathered,
