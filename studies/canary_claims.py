@@ -30,16 +30,11 @@ from scipy.stats import binom
 
 from filiation.canaries import generators, labels
 from filiation.canaries.canary import Canary
-from filiation.canaries.commitment import (
-    Authority,
-    Trust,
-    check_order,
-    commitment_file,
-    committed,
-)
+from filiation.canaries.commitment import commitment_file, committed
 from filiation.canaries.opening import Request
 from filiation.canaries.scoring import Answers, Opened, canaries_needed, scored
 from filiation.case import beacons
+from filiation.case.commitments import Authority, Trust, check_order
 from filiation.case.signing import new_signer
 from filiation.errors import RecordError
 from studies.time_stamping import LocalAuthority

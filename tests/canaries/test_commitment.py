@@ -18,18 +18,15 @@ from filiation.canaries import labels, opening, owner
 from filiation.canaries.commitment import (
     COMMITMENT_TYPE,
     Commitment,
-    Trust,
-    announced_time,
     check_commitment,
-    check_order,
     commitment_file,
     committed,
     leaves,
     read_commitment,
-    signed,
     tree_over,
 )
 from filiation.case import beacons
+from filiation.case.commitments import Authority, Trust, announced_time, check_order, signed
 from filiation.case.files import read_file
 from filiation.case.records import Announcement
 from filiation.case.signing import new_signer
@@ -263,7 +260,7 @@ def test_whoever_commits_when_the_beacon_is_known_is_refused(tmp_path) -> None:
 
     backdated = committed(
         holding.canaries(), KEY, known, claimant="ours", now=datetime(2023, 1, 1, tzinfo=UTC), signer=signer,
-        authorities=(owner.Authority(name="local", certificate=authority.authority.certificate),),
+        authorities=(Authority(name="local", certificate=authority.authority.certificate),),
     )  # fmt: skip
     data = commitment_file(backdated, signer)
     with pytest.raises(RecordError, match="choose among keys"):

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from filiation.canaries import exposure, labels, opening, owner
 from filiation.canaries.canary import Canary, written
-from filiation.canaries.commitment import Trust
 from filiation.canaries.opening import Bundle, Opening, check_opening, opening_file, read_opening
 from filiation.canaries.scoring import scored
 from filiation.canaries.verification import TITLES, result, verified
+from filiation.case.commitments import Trust
 from filiation.case.signing import new_signer
 from filiation.errors import RecordError, UsageError
 from tests.canaries.world import KEY, OTHER_KEY, World, changed, hour, labelled_world

@@ -12,8 +12,8 @@ import numpy as np
 
 from filiation.canaries import exposure, generators, labels, opening, owner, planting
 from filiation.canaries.canary import Canary
-from filiation.canaries.commitment import Trust
 from filiation.canaries.scoring import Answers
+from filiation.case.commitments import Trust
 from filiation.case.signing import Signer, new_signer
 from studies.time_stamping import LocalAuthority
 from tests.case.worlds import own_pulse

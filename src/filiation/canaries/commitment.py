@@ -5,45 +5,26 @@ number of cohorts, and the number of commitments that the claimant has made. A l
 content. The leaves stand in this order: the canaries and decoys by index, then the commitment of each batch's key by batch.
 
 The order in time is what keeps the chance at 1/M. Somebody who commits late knows the suspect's answers and can try keys until the labels
-suit; with the beacon in every label, the keys that were committed before are the only ones there are. So:
-
-1. the statement announces a beacon that is still to come;
-2. authorities stamp the bytes of the statement's file;
-3. labels count only if the beacon became public later than every stamp, by at least `MARGIN`.
+suit; `case.commitments` sees to it that labels count only if the beacon became public after every stamp.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
-
-import msgspec
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from filiation.canaries import labels
 from filiation.canaries.canary import Canary
-from filiation.case.beacons import CHAINS, Pulse, read_beacon
+from filiation.case.commitments import Authority, check_announcement, key_named_in, read_signed, signed
 from filiation.case.merkle import Tree
 from filiation.case.records import Announcement, PublicKey
-from filiation.case.signing import STATEMENT_TYPE, Signer, envelope, opened
-from filiation.case.time_stamps import check_stamp
-from filiation.errors import RecordError, UsageError
-from filiation.evidence import Record, canonical, digest, json_mapping
+from filiation.case.signing import Signer
+from filiation.errors import RecordError
+from filiation.evidence import Record, canonical, digest
 
 COMMITMENT_TYPE = "urn:filiation:canaries:v1"
-MARGIN = timedelta(seconds=60)
-"""How much later than the stamps a beacon has to be: authorities' clocks are not the beacon's."""
-
 MOST_COHORTS = 4_096
 MOST_LEAVES = 1 << 20
-AUTHORITIES = 2
-"""So many authorities should have stamped: one alone could be asked, or made, to set its clock back."""
-
-_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_Told = TypeVar("_Told", bound=Record)
 
 
 class BatchPlan(Record, frozen=True, kw_only=True):
@@ -53,13 +34,6 @@ class BatchPlan(Record, frozen=True, kw_only=True):
     first: int
     canaries: int
     decoys: int
-
-
-class Authority(Record, frozen=True, kw_only=True):
-    """An authority that is asked for a stamp. `certificate`: SHA-256 of its root certificate (PEM)."""
-
-    name: str
-    certificate: str
 
 
 class Commitment(Record, frozen=True, kw_only=True):
@@ -137,36 +111,6 @@ def _check_batches(plans: tuple[BatchPlan, ...], indices: int) -> None:
         raise _refused("the batches do not add up to the canaries")
 
 
-# ------------------------------------------------------------------------------------------------------------- statements
-
-
-def statement(kind: str, name: str, sha256: str, told: Record) -> dict[str, Any]:
-    """An in-toto Statement about one thing by digest."""
-    subject = [{"name": name, "digest": {"sha256": sha256}}]
-    return json_mapping(
-        {"_type": STATEMENT_TYPE, "subject": subject, "predicateType": kind, "predicate": msgspec.to_builtins(told)}
-    )
-
-
-def signed(kind: str, name: str, sha256: str, told: Record, signer: Signer) -> bytes:
-    """A signed envelope around such a statement: one line of canonical JSON."""
-    return envelope(statement(kind, name, sha256, told), signer)
-
-
-def read_signed(data: bytes, key: PublicKey, kind: str, name: str, told: type[_Told]) -> tuple[_Told, str]:
-    """What a signed statement says, and of which digest; RecordError unless it is, byte for byte, what this module writes."""
-    found = opened(data, key)
-    try:
-        sha256 = str(found["subject"][0]["digest"]["sha256"])
-        record = msgspec.convert(found.get("predicate"), told)
-        same = canonical(statement(kind, name, sha256, record)) == canonical(found)
-    except (msgspec.ValidationError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise _refused(f"the statement does not say what it should: {str(error)[:200]}") from error
-    if not same:
-        raise _refused(f"the statement is not a whole one of the type {kind!r}")
-    return record, sha256
-
-
 # ------------------------------------------------------------------------------------------------------------- committing
 
 
@@ -210,30 +154,11 @@ def commitment_file(commitment: Commitment, signer: Signer) -> bytes:
 
 def read_commitment(data: bytes, keyid: str = "") -> Commitment:
     """The commitment in a file, its signature and form checked; `keyid` holds it against a fingerprint told by another way."""
-    told = _unverified(data)
-    if keyid and told.key.keyid != keyid:
-        raise _refused(f"it is signed under the key {told.key.keyid}, not under {keyid}")
-    commitment, root = read_signed(data, told.key, COMMITMENT_TYPE, "leaves", Commitment)
+    commitment, root = read_signed(data, key_named_in(data, keyid), COMMITMENT_TYPE, "leaves", Commitment)
     if root != commitment.root:
         raise _refused("the statement is about another root than the one it names")
     check_commitment(commitment)
     return commitment
-
-
-class _Predicate(msgspec.Struct, frozen=True):
-    predicate: Commitment
-
-
-class _Payload(msgspec.Struct, frozen=True):
-    payload: bytes  # base64
-
-
-def _unverified(data: bytes) -> Commitment:
-    """The commitment as it stands, for the key under which the signature is then checked."""
-    try:
-        return msgspec.json.decode(msgspec.json.decode(data, type=_Payload).payload, type=_Predicate).predicate
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise _refused(f"the file is no commitment: {str(error)[:200]}") from error
 
 
 def check_commitment(commitment: Commitment) -> None:
@@ -245,173 +170,7 @@ def check_commitment(commitment: Commitment) -> None:
     if not len(commitment.batches) < commitment.leaves <= MOST_LEAVES:
         raise _refused("the number of leaves is out of range")
     _check_batches(commitment.batches, commitment.leaves - len(commitment.batches))
-    if commitment.announcement.basis == "claimant":
-        raise UsageError(
-            "a commitment needs a public beacon: without one, keys can be tried until the labels suit",
-            advice="announce a round of drand or a pulse of NIST",
-        )
-    names = [authority.name for authority in commitment.authorities]
-    if len(set(names)) != len(names) or not all(map(_NAME.fullmatch, names)):
-        raise _refused("an authority is named twice, or by a name that no file can have")
-
-
-# -------------------------------------------------------------------------------------------------------- order in time
-
-
-@dataclass(frozen=True)
-class Trust:
-    """What a verifier has from somewhere else than the claimant, who could run an authority or a beacon of their own.
-
-    `authorities`: root certificates (PEM) of time-stamping authorities; `beacon_certificate`: PEM, of NIST; `chains`: hashes of drand
-    chains besides those known to this version; `keyid`: the fingerprint of the claimant's key. `copies`: take the claimant's
-    own copies where nothing is given, and say so.
-    """
-
-    authorities: tuple[bytes, ...] = ()
-    beacon_certificate: bytes = b""
-    chains: tuple[str, ...] = ()
-    keyid: str = ""
-    copies: bool = False
-
-
-@dataclass(frozen=True)
-class Order:
-    """The order in time that was shown: the stamps by authority, the beacon, and what it rests on besides."""
-
-    stamps: dict[str, datetime]
-    pulse: Pulse
-    remarks: tuple[str, ...]
-
-
-def announced_time(announcement: Announcement) -> datetime | None:
-    """When the announced beacon becomes public; None where only the number of a NIST pulse is announced."""
-    if announcement.basis == "drand":
-        return datetime.fromtimestamp(announcement.genesis + (announcement.round - 1) * announcement.period, UTC)
-    return datetime.fromisoformat(announcement.time) if announcement.time else None
-
-
-def check_stamps(
-    data: bytes, commitment: Commitment, stamps: Mapping[str, bytes], certificates: Mapping[str, bytes], trust: Trust
-) -> dict[str, datetime]:
-    """When each authority saw the commitment's file. RecordError where a stamp does not hold, or there is none.
-
-    `stamps` and `certificates` by the name of the authority; a certificate has to be the one that the commitment names, and one that the
-    verifier trusts where it names any, however the two files are written.
-    """
-    trusted = frozenset[str]().union(*map(fingerprints, trust.authorities))
-    found: dict[str, datetime] = {}
-    for authority in commitment.authorities:
-        if authority.name not in stamps:
-            continue
-        certificate = certificates.get(authority.name, b"")
-        if hashlib.sha256(certificate).hexdigest() != authority.certificate:
-            raise _refused(f"the root certificate of {authority.name} is not the one that the commitment names")
-        if not trusted or fingerprints(certificate) <= trusted:
-            found[authority.name] = check_stamp(stamps[authority.name], data, certificate)
-    if not found:
-        raise RecordError(
-            "no authority that counts has stamped the commitment, so nothing shows that it was made before the beacon",
-            exhibit="the commitment",
-            advice="commit again with two time-stamping authorities; labels of an unstamped commitment count for nothing",
-        )
-    return found
-
-
-def check_order(
-    data: bytes,
-    commitment: Commitment,
-    stamps: Mapping[str, bytes],
-    certificates: Mapping[str, bytes],
-    beacon: bytes,
-    beacon_certificate: bytes = b"",
-    trust: Trust | None = None,
-) -> Order:
-    """Verify stamps and beacon, and that the beacon became public after the stamps. Raises RecordError."""
-    trust = trust or Trust()
-    _check_trust(commitment.announcement, trust)
-    times = check_stamps(data, commitment, stamps, certificates, trust)
-    announcement = commitment.announcement
-    pulse = read_beacon(beacon, announcement, _certificate_of_beacon(beacon_certificate, trust))
-    latest = max(times.values())
-    if pulse.time < latest + MARGIN:
-        raise RecordError(
-            f"the beacon became public at {pulse.time:%Y-%m-%dT%H:%M:%SZ}, and the commitment was stamped at "
-            f"{latest:%Y-%m-%dT%H:%M:%SZ}: whoever committed could know the labels of every key and choose among keys",
-            exhibit="the beacon",
-            advice=f"only a beacon at least {MARGIN.seconds} s later than the last stamp gives labels that count",
-        )
-    return Order(times, pulse, _remarks(commitment, times, trust))
-
-
-def fingerprints(certificates: bytes) -> frozenset[str]:
-    """SHA-256 of the DER of each certificate in a PEM file: the same however the file is written. RecordError where there is none."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    try:
-        found = x509.load_pem_x509_certificates(certificates)
-    except ValueError as error:
-        raise RecordError(
-            "a file that should hold a certificate holds none in PEM",
-            exhibit="the commitment",
-            advice="give the certificate as its owner publishes it",
-        ) from error
-    return frozenset(hashlib.sha256(each.public_bytes(Encoding.DER)).hexdigest() for each in found)
-
-
-def _certificate_of_beacon(given: bytes, trust: Trust) -> bytes:
-    """The claimant's file where it holds the certificate that the verifier trusts: the announcement names its very bytes."""
-    if not trust.beacon_certificate:
-        return given
-    same = given and fingerprints(given) == fingerprints(trust.beacon_certificate)
-    return given if same else trust.beacon_certificate
-
-
-def _check_trust(announcement: Announcement, trust: Trust) -> None:
-    """RecordError where the claimant alone would vouch for the order in time: then it shows nothing."""
-    if trust.copies:
-        return
-    lacking = ""
-    if not trust.authorities:
-        lacking = "no root certificate of a time-stamping authority was given by anybody but the claimant"
-    elif announcement.basis == "nist" and not trust.beacon_certificate:
-        lacking = "no certificate of the beacon was given by anybody but the claimant"
-    elif announcement.basis == "drand" and announcement.chain not in {*CHAINS, *trust.chains}:
-        lacking = f"nobody but the claimant knows the beacon's chain {announcement.chain[:80]}"
-    if lacking:
-        raise RecordError(
-            f"{lacking}, and whoever runs an authority or a beacon can choose what it says",
-            exhibit="the commitment",
-            advice="fetch the certificate from whoever it belongs to and give it; or accept the claimant's copies, which is then said",
-        )
-
-
-def _remarks(commitment: Commitment, times: Mapping[str, datetime], trust: Trust) -> tuple[str, ...]:
-    announcement = commitment.announcement
-    remarks = []
-    if len(times) < AUTHORITIES:
-        remarks.append(
-            f"only {len(times)} authority stamped the commitment; two that know nothing of each other are asked for"
-        )
-    if not trust.authorities:
-        remarks.append(
-            "the authorities' root certificates are the claimant's own copies: compare them with what the authorities publish"
-        )
-    if announcement.basis == "nist" and not trust.beacon_certificate:
-        remarks.append("the beacon's certificate is the claimant's own copy: compare it with what the beacon publishes")
-    if announcement.basis == "drand" and announcement.chain not in {*CHAINS, *trust.chains}:
-        remarks.append(
-            "this version knows nothing of the beacon's chain: whoever holds its key could know the randomness before"
-        )
-    if not trust.keyid:
-        remarks.append(
-            f"the signing key is the one that the commitment names: compare its fingerprint {commitment.key.keyid}"
-        )
-    return tuple(remarks)
-
-
-def sha256_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+    check_announcement(commitment)
 
 
 def digest_of_canaries(canaries: Sequence[Canary]) -> str:

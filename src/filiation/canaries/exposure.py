@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from filiation.canaries.commitment import read_signed, signed
+from filiation.case.commitments import read_signed, signed
 from filiation.case.files import read_file, write_file
 from filiation.case.records import PublicKey
 from filiation.case.signing import Signer

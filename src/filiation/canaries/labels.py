@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
-import stat
 from collections.abc import Sequence
-from pathlib import Path
 
 from filiation.canaries.canary import Canary
-from filiation.errors import SourceNotFound, UsageError
+from filiation.case.secret_keys import KEY_BYTES as KEY_BYTES
+from filiation.case.secret_keys import check_key
+from filiation.case.secret_keys import commitment as commitment
+from filiation.case.secret_keys import load_key as load_key
+from filiation.case.secret_keys import save_key as save_key
 from filiation.evidence import canonical
 
-KEY_BYTES = 32
 DOMAIN = "filiation canary label"
 VERSION = 1
 
@@ -61,10 +61,7 @@ def labels(key: bytes, beacon: bytes, cohort: int, canaries: Sequence[Canary]) -
 
 def derived(key: bytes, purpose: str, number: int = 0) -> bytes:
     """32 bytes for a purpose from the key K: HKDF-SHA256, info = 'filiation canary PURPOSE' and the number in 8 bytes."""
-    if len(key) != KEY_BYTES:
-        raise UsageError(
-            f"the key has {len(key)} bytes, not {KEY_BYTES}", advice="make one with 'filiation canary commit'"
-        )
+    check_key(key)
     pseudo_random_key = hmac.digest(bytes(32), key, "sha256")
     info = f"filiation canary {purpose}".encode() + b"\x00" + number.to_bytes(8, "big")
     return hmac.digest(pseudo_random_key, info + b"\x01", "sha256")
@@ -77,42 +74,3 @@ def batch_key(key: bytes, batch: int) -> bytes:
 def salt(key: bytes, leaf: int) -> bytes:
     """The salt of a leaf; known only of leaves that were opened, so that nobody can guess what the others hold."""
     return derived(key, "salt", leaf)
-
-
-def commitment(key: bytes) -> str:
-    """SHA-256 of a key, in hexadecimal. A key is random and long enough that this tells nothing of it."""
-    return hashlib.sha256(key).hexdigest()
-
-
-def save_key(key: bytes, path: Path) -> None:
-    """Write a new key as 64 hexadecimal digits, readable by its owner only; a file that is there stays as it is."""
-    derived(key, "check")
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise UsageError(f"{path} is there already and is not replaced", advice="name another file") from error
-    except OSError as error:
-        raise UsageError(
-            f"the key cannot be written to {path}: {error.strerror}", advice="name another folder"
-        ) from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key.hex().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def load_key(path: Path) -> bytes:
-    """The key that `save_key` wrote. Raises SourceNotFound; UsageError where it is none, or where others may read it."""
-    try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read(1000).strip()
-    except OSError as error:
-        raise SourceNotFound(
-            f"the key {path} cannot be read: {error.strerror}", advice="give the file that 'commit' made"
-        ) from error
-    if os.name == "posix" and mode & 0o077:
-        raise UsageError(f"others may read the key {path}", advice=f"chmod 600 {path}, and ask who has read it")
-    if len(text) != 2 * KEY_BYTES or not set(text) <= set(b"0123456789abcdef"):
-        raise UsageError(f"{path} does not hold a key of {KEY_BYTES} bytes", advice="give the file that 'commit' made")
-    return bytes.fromhex(text.decode())

@@ -22,10 +22,10 @@ from filiation.canaries.commitment import (
     KeyLeaf,
     Leaf,
     leaves,
-    read_signed,
-    signed,
     tree_over,
 )
+from filiation.case.commitments import certificate_name as certificate_name
+from filiation.case.commitments import read_signed, signed
 from filiation.case.files import make_folder, read_file, write_file
 from filiation.case.merkle import root_from
 from filiation.case.records import PublicKey
@@ -269,10 +269,6 @@ class Bundle:
 
 def stamp_name(authority: str) -> str:
     return f"commitment.{authority}.tsr"
-
-
-def certificate_name(authority: str) -> str:
-    return f"authority.{authority}.pem"
 
 
 def write_bundle(bundle: Bundle, folder: Path) -> None:

@@ -22,26 +22,14 @@ import msgspec
 from filiation.canaries import exposure, labels, opening
 from filiation.canaries.canary import Canary, read_canaries, written
 from filiation.canaries.card import Card, card_of
-from filiation.canaries.commitment import (
-    MARGIN,
-    Authority,
-    Commitment,
-    Order,
-    Trust,
-    announced_time,
-    check_order,
-    check_stamps,
-    commitment_file,
-    committed,
-    read_commitment,
-    sha256_of,
-)
+from filiation.canaries.commitment import Commitment, commitment_file, committed, read_commitment
 from filiation.canaries.planting import Planted, Slots, refuse_decoys
+from filiation.case.commitments import Order, Trust, check_order, named_authorities, sha256_of, stamps_of
 from filiation.case.files import make_folder, read_file, write_file
 from filiation.case.records import Announcement
 from filiation.case.signing import Signer
 from filiation.case.time_stamps import Stamper
-from filiation.errors import RecordError, SourceNotFound, UsageError
+from filiation.errors import RecordError, UsageError
 
 CANARIES_FILE = "canaries.jsonl"
 CARD_FILE = "card.json"
@@ -128,9 +116,6 @@ def commit(
         raise UsageError(
             f"{holding.folder} is committed to already", advice="prepare other canaries for another commitment"
         )
-    authorities = tuple(
-        Authority(name=stamper.authority.name, certificate=sha256_of(certificate)) for stamper, certificate in stampers
-    )
     commitment = committed(
         holding.canaries(),
         key,
@@ -141,39 +126,13 @@ def commit(
         cohorts=cohorts,
         number=number,
         earlier=earlier,
-        authorities=authorities,
+        authorities=named_authorities(stampers),
     )
     data = commitment_file(commitment, signer)
-    stamps, missing = _stamped(data, [stamper for stamper, _ in stampers])
+    stamps, missing = stamps_of(data, commitment, stampers, now)
     certificates = {stamper.authority.name: certificate for stamper, certificate in stampers}
-    _check_announced(data, commitment, stamps, certificates, now)
     _write_commitment(holding, data, stamps, certificates, beacon_certificate)
     return commitment, missing
-
-
-def _stamped(data: bytes, stampers: Sequence[Stamper]) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    stamps: dict[str, bytes] = {}
-    missing = []
-    for stamper in stampers:
-        try:
-            stamps[stamper.authority.name] = stamper.stamp(data)
-        except SourceNotFound as error:
-            missing.append(error.message)
-    return stamps, tuple(missing)
-
-
-def _check_announced(
-    data: bytes, commitment: Commitment, stamps: Mapping[str, bytes], certificates: Mapping[str, bytes], now: datetime
-) -> None:
-    announced = announced_time(commitment.announcement)
-    if announced is None:
-        raise UsageError("a pulse is announced without its time", advice="announce the time of the pulse")
-    times = check_stamps(data, commitment, stamps, certificates, Trust()).values() if stamps else [now]
-    if announced < max(times) + MARGIN:
-        raise UsageError(
-            f"the beacon of {announced:%Y-%m-%dT%H:%M:%SZ} would not be later than the stamps by {MARGIN.seconds} s",
-            advice="announce a later one",
-        )
 
 
 def _write_commitment(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from filiation.canaries.canary import Canary
-from filiation.canaries.commitment import CanaryLeaf, Commitment, Order, Trust, check_order, read_commitment, sha256_of
+from filiation.canaries.commitment import CanaryLeaf, Commitment, read_commitment
 from filiation.canaries.exposure import (
     Exposure,
     Labelled,
@@ -38,6 +38,7 @@ from filiation.canaries.opening import (
     read_request,
 )
 from filiation.canaries.scoring import Opened, Scored
+from filiation.case.commitments import Order, Trust, check_order, sha256_of
 from filiation.case.records import Check, Failure
 from filiation.errors import FiliationError, MissingExtra, RecordError
 from filiation.evidence import Record

@@ -8,6 +8,8 @@
     signing        keys, DSSE envelopes, in-toto statements
     time_stamps    RFC 3161
     beacons        public randomness, verified
+    commitments    what is fixed before a beacon speaks: signed statement, stamps, order in time
+    secret_keys    keys of 32 bytes in files of their own
     drawing        seeds, foils and code names, all by a procedure that anybody can repeat
     verification   the numbered checks
 

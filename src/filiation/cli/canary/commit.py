@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +10,10 @@ import typer
 
 from filiation.cli.canary.options import Folder, Quiet, Secret, SigningKey, bytes_of, now, signer
 from filiation.cli.case.acting import pairs
-from filiation.errors import UsageError
+from filiation.cli.commitments import announced, moment, stampers_of
 
 if TYPE_CHECKING:
     from filiation.canaries.commitment import Commitment
-    from filiation.case.records import Announcement
-    from filiation.case.time_stamps import Stamper
 
 
 def commit(
@@ -59,8 +56,8 @@ def commit(
     from filiation.canaries.opening import COMMITMENT_FILE
 
     place = secret.expanduser()
-    announcement = _announcement(beacon, _moment(beacon_at), beacon_chain, beacon_certificate)
-    stampers = _stampers(pairs(authority, "--authority"), pairs(authority_certificate, "--authority-certificate"))
+    announcement = announced(beacon, moment(beacon_at), beacon_chain, beacon_certificate)
+    stampers = stampers_of(pairs(authority, "--authority"), pairs(authority_certificate, "--authority-certificate"))
     signing = signer(signing_key)
     key = secrets.token_bytes(labels.KEY_BYTES)
     labels.save_key(key, place)
@@ -88,8 +85,8 @@ def commit(
 
 def told_of(commitment: Commitment, missing: tuple[str, ...], authorities: int) -> list[str]:
     """A commitment in lines."""
-    from filiation.canaries.commitment import AUTHORITIES
     from filiation.case.beacons import address
+    from filiation.case.commitments import AUTHORITIES
 
     stamped = authorities - len(missing)
     lines = [
@@ -104,48 +101,3 @@ def told_of(commitment: Commitment, missing: tuple[str, ...], authorities: int) 
             "of an unstamped commitment are refused"
         )
     return lines
-
-
-def _moment(text: str) -> datetime:
-    if not text:
-        return now() + timedelta(hours=1)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is no time", advice="write it as 2026-01-31T12:00:00Z") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _announcement(beacon: str, when: datetime, chain: str, certificate: Path | None) -> Announcement:
-    import hashlib
-
-    from filiation.case import beacons
-    from filiation.case.records import Announcement
-
-    if beacon != "nist":
-        return beacons.announced(beacon, when)
-    if certificate is None:
-        raise UsageError("pulses of NIST are held against a certificate", advice="give --beacon-certificate FILE")
-    whole = when.astimezone(UTC).replace(second=0, microsecond=0)
-    return Announcement(
-        basis="nist",
-        chain=chain,
-        time=f"{whole:%Y-%m-%dT%H:%M:%SZ}",
-        certificate=hashlib.sha256(bytes_of(certificate)).hexdigest(),
-    )
-
-
-def _stampers(authorities: dict[str, str], certificates: dict[str, str]) -> list[tuple[Stamper, bytes]]:
-    from filiation.case.records import Authority
-    from filiation.case.time_stamps import HttpStamper
-
-    if set(authorities) != set(certificates):
-        raise UsageError(
-            "each authority has an address and a root certificate",
-            advice="give --authority NAME=URL and --authority-certificate NAME=FILE for the same names",
-        )
-    made: list[tuple[Stamper, bytes]] = []
-    for name, url in authorities.items():
-        certificate = bytes_of(Path(certificates[name]))
-        made.append((HttpStamper(Authority(name=name, url=url, certificate=""), certificate), certificate))
-    return made

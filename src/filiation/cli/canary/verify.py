@@ -84,10 +84,10 @@ def verify(
 
     Example: filiation canary verify opened-000 --suspect theirs=transcripts:answers.parquet#theirs --authority-certificate a.pem
     """
-    from filiation.canaries.commitment import Trust
     from filiation.canaries.opening import read_bundle
     from filiation.canaries.scoring import scored
     from filiation.canaries.verification import result, verified
+    from filiation.case.commitments import Trust
 
     files.check_writable(json, "--json")
     found_bundle = read_bundle(bundle)
