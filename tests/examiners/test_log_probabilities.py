@@ -13,6 +13,7 @@ from filiation.evidence import Absent, Finding, Inconclusive
 from filiation.examiners import log_probabilities
 from filiation.examiners.examiner import Subject
 from filiation.investigation import compare
+from filiation.measures.log_probabilities import scores_of
 from filiation.sources.simulated import scored, world
 from filiation.sources.transcripts import PREFIX, TranscriptSource, prompt_id
 from tests.worlds import register
@@ -78,7 +79,7 @@ def test_only_texts_that_everybody_was_asked_about_are_read(case: str, tmp_path:
     frame = scored(world(5, labs=10, lineages=2, prompts=ASKED), 1)
     pl.DataFrame([row(values, options)], schema=frame.schema).write_parquet(tmp_path / "one.parquet")
     source = TranscriptSource(tmp_path / "one.parquet")
-    assert len(log_probabilities.scores_of(source)) == number
+    assert len(scores_of(source)) == number
     assert isinstance(log_probabilities.observe(source), Absent) is (number == 0)
 
 

@@ -10,7 +10,6 @@ depends on how much they agree, and a comparison over those would favour the sus
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -32,7 +31,7 @@ from filiation.evidence import (
 )
 from filiation.examiners.examiner import Progress, Subject, silent
 from filiation.examiners.line_up import Demands, entrant_of, judge_line_up, line_up_content, observe_transcript
-from filiation.measures.log_probabilities import FEWEST_MODELS, kinship
+from filiation.measures.log_probabilities import FEWEST_MODELS, kinship, scores_of
 from filiation.sources.source import Source
 from filiation.statistics.line_up import name_key
 from filiation.statistics.register import Calibration
@@ -67,7 +66,6 @@ SCORED = 0.9
 """Share of the texts that a control must have been asked about; the rest counts as everybody's mean."""
 SCALE = 1_000_000
 RESAMPLES = 200
-Scores = dict[tuple[str, int], float]
 
 
 # ------------------------------------------------------------------------------------------------------------- observe
@@ -83,29 +81,6 @@ def observe(source: Source, progress: Progress = silent) -> Observation | Absent
             reason="no log-likelihoods of fixed texts were recorded (options of a multiple choice, all of them scored)"
         )
     return seen
-
-
-def scores_of(source: Source) -> Scores:
-    """Prompt and number of the text, to its log-likelihood. A row counts where every option was scored."""
-    transcript = source.transcript()
-    if isinstance(transcript, Absent):
-        return {}
-    rows = transcript.frame.select("prompt_id", "sample", "options", "log_probabilities").iter_rows()
-    found: Scores = {}
-    for prompt, sample, options, recorded in rows:
-        values = _values(recorded) if sample == 0 and options else []
-        if len(values) == options:
-            found |= {(prompt, at): value for at, value in enumerate(values)}
-    return found
-
-
-def _values(recorded: str | None) -> list[float]:
-    """One finite number per option; nothing where one is missing."""
-    try:
-        values = [float(entry[1]) for entry in json.loads(recorded or "[]")]
-    except (TypeError, ValueError, LookupError):
-        return []
-    return values if all(np.isfinite(values)) else []
 
 
 # -------------------------------------------------------------------------------------------------------------- relate

@@ -11,12 +11,19 @@ is one of the models present like any other. Models of one tokenizer are compare
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from filiation.evidence import Absent
+from filiation.sources.source import Source
+
 Matrix = NDArray[np.float64]
+Scores = dict[tuple[str, int], float]
+"""Prompt id and number of the text, to its natural log-likelihood."""
+
 FEWEST_MODELS = 3
 LEAST_SPREAD = 0.1
 """Of the median item's spread; an item on which all agree would otherwise be blown up to nothing but rounding."""
@@ -48,3 +55,26 @@ def kinship(values: Matrix) -> Matrix:
     correlations: Matrix = unit @ unit.T
     np.fill_diagonal(correlations, 1.0)
     return correlations
+
+
+def scores_of(source: Source) -> Scores:
+    """The log-likelihoods of fixed texts that were recorded. A row counts where every option was scored, of the first sample alone."""
+    transcript = source.transcript()
+    if isinstance(transcript, Absent):
+        return {}
+    rows = transcript.frame.select("prompt_id", "sample", "options", "log_probabilities").iter_rows()
+    found: Scores = {}
+    for prompt, sample, options, recorded in rows:
+        values = _values(recorded) if sample == 0 and options else []
+        if len(values) == options:
+            found |= {(prompt, at): value for at, value in enumerate(values)}
+    return found
+
+
+def _values(recorded: str | None) -> list[float]:
+    """One finite number per option; nothing where one is missing."""
+    try:
+        values = [float(entry[1]) for entry in json.loads(recorded or "[]")]
+    except (TypeError, ValueError, LookupError):
+        return []
+    return values if all(np.isfinite(values)) else []

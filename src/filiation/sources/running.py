@@ -54,6 +54,18 @@ class NextTokens:
     values: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A text as a model reads it: `tokens`, and for each but the first the natural log-probability given those before it, with the
+    token that was the likeliest there and its own log-probability. The three last arrays are one shorter than `tokens`.
+    """
+
+    tokens: Tokens
+    values: NDArray[np.float64]
+    likeliest: Tokens
+    likeliest_values: NDArray[np.float64]
+
+
 class RunningModel:
     """A model loaded into memory. See `load_model`."""
 
@@ -63,6 +75,8 @@ class RunningModel:
         settings = network.config.get_text_config()
         self.hidden_size = int(settings.hidden_size)
         self.layers = int(settings.num_hidden_layers)
+        self.context = int(getattr(settings, "max_position_embeddings", None) or 0)
+        """Tokens that it was made to read at once; 0 where its configuration does not say."""
         self.vocabulary_size = int(network.get_output_embeddings().weight.shape[0])
 
     def tokenise(self, text: str, *, special_tokens: bool = True) -> Tokens:
@@ -76,6 +90,13 @@ class RunningModel:
         if self._tokenizer is None:
             raise UsageError("this model has no tokenizer", exhibit=self.name, advice="use the token ids")
         return str(self._tokenizer.decode([int(token) for token in tokens], skip_special_tokens=True))
+
+    def pieces(self, tokens: Sequence[int] | Tokens) -> list[str]:
+        """Token ids as the vocabulary spells them; an id without a token as '<number>'."""
+        if self._tokenizer is None:
+            raise UsageError("this model has no tokenizer", exhibit=self.name, advice="use the token ids")
+        spelt = self._tokenizer.convert_ids_to_tokens([int(token) for token in tokens])
+        return [f"<{token}>" if piece is None else str(piece) for token, piece in zip(tokens, spelt, strict=True)]
 
     def chat(self, prompt: str, system: str = "") -> str:
         """A question in the model's own chat template, ready for the answer; tokenise it without special tokens."""
@@ -93,6 +114,17 @@ class RunningModel:
             said = torch.as_tensor(tokens[1:, None])
             found.append(torch.log_softmax(logits[:-1], -1).gather(1, said)[:, 0].double().numpy())
         return found
+
+    def readings(self, texts: Sequence[Text]) -> Iterator[Reading]:
+        """What it makes of each text as it reads it, in order."""
+        torch = _torch()
+        for tokens, logits in self._logits(texts):
+            values = torch.log_softmax(logits[:-1].double(), -1)
+            best = values.max(-1)
+            said = values.gather(1, torch.as_tensor(tokens[1:, None]))[:, 0]
+            yield Reading(
+                tokens=tokens, values=said.numpy(), likeliest=best.indices.numpy(), likeliest_values=best.values.numpy()
+            )
 
     def next_token_log_probabilities(
         self, texts: Sequence[Text], top: int | None = None, *, every_position: bool = False
@@ -289,7 +321,7 @@ def load_model(location: str | Path, *, dtype: str = "float32", name: str = "") 
         )
     tokenizer = None
     if not isinstance(source.tokenizer(), Absent):
-        with _quiet(transformers), _translated(source.name):
+        with _quiet(transformers), _translated(source.name, folder):
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False, **file
             )
@@ -319,7 +351,7 @@ def _hooks(block: Any, layer: int, parts: Sequence[str], caught: dict[tuple[str,
 def _loaded(folder: Path, file: dict[str, str], dtype: str, exhibit: str, prefix: str) -> tuple[Any, list[str]]:
     """The network, and the names of its tensors that the files lack. `prefix`: taken off the files' names."""
     transformers, torch = _transformers(), _torch()
-    with _quiet(transformers), _translated(exhibit):
+    with _quiet(transformers), _translated(exhibit, folder):
         network, loaded = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
@@ -343,13 +375,13 @@ def _folder_and_file(path: Path) -> tuple[Path, dict[str, str]]:
 
 
 @contextlib.contextmanager
-def _translated(exhibit: str) -> Iterator[None]:
-    """What transformers raises over a model that it cannot load, as one of our errors."""
+def _translated(exhibit: str, folder: Path) -> Iterator[None]:
+    """What transformers raises over a model that it cannot load, as one of our errors. The path may tell who is under a code name."""
     try:
         yield
     except ImportError as error:
         raise MissingExtra(
-            f"running {exhibit} needs a package that is not installed: {_told(error)}",
+            f"running {exhibit} needs a package that is not installed: {_told(error, folder)}",
             advice='pip install "filiation[models]"',
         ) from error
     except (
@@ -362,14 +394,15 @@ def _translated(exhibit: str) -> Iterator[None]:
                 advice="a model of a design that transformers knows can be run; the files of this one can still be compared",
             ) from error
         raise MalformedSource(
-            f"transformers cannot load it: {_told(error)}",
+            f"transformers cannot load it: {_told(error, folder)}",
             exhibit=exhibit,
             advice="check that the folder is complete and of a design that the installed transformers knows",
         ) from error
 
 
-def _told(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _told(error: Exception, folder: Path) -> str:
+    said = str(error).replace(str(folder), "its folder") if folder.is_absolute() else str(error)
+    return " ".join(said.split())[:200]
 
 
 @contextlib.contextmanager
