@@ -1,5 +1,6 @@
 """Watermarks in text: keyed functions of (context, token), read back from token ids."""
 
+from filiation.measures.watermarks.drawing import key_from, settings_of, tokenizer_named_in
 from filiation.measures.watermarks.green_list import GreenReading, green_reading
 from filiation.measures.watermarks.gumbel import GumbelReading, gumbel_reading, uniforms
 from filiation.measures.watermarks.keys import (
@@ -34,10 +35,13 @@ __all__ = [
     "g_values",
     "green_reading",
     "gumbel_reading",
+    "key_from",
     "new_key",
     "read_key",
     "reading",
+    "settings_of",
     "synthid_reading",
+    "tokenizer_named_in",
     "uniforms",
     "vllm_reading",
     "vllm_uniforms",
