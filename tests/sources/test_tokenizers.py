@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filiation.errors import MalformedSource
+from filiation.evidence import Absent
 from filiation.sources.tokenizers import (
     LONGEST_TOKEN,
     TokenizerDefinition,
+    ids_in_common,
     tokenizer_from_gguf,
     tokenizer_from_json,
     tokenizer_from_model,
@@ -114,6 +116,22 @@ def test_permuted_ids_change_the_digest_of_the_ids_alone() -> None:
     first, second = read(trained("bpe")), read(permuted_ids(trained("bpe"), 1))
     assert first.sha256 == second.sha256
     assert first.ids_sha256 != second.ids_sha256
+
+
+def test_permuted_ids_are_matched_again_by_the_bytes_of_their_tokens() -> None:
+    original, permuted = (read(data) for data in (trained("bpe"), permuted_ids(trained("bpe"), 1)))
+    how, first, second = ids_in_common((original, permuted), (len(original), len(permuted)))
+    assert how == "bytes" and len(first) > 100 and (first != second).any()
+    assert [by_id(original)[at] for at in first.tolist()] == [by_id(permuted)[at] for at in second.tolist()]
+    _, fewer, _ = ids_in_common((original, permuted), (100, len(permuted)))
+    assert 0 < len(fewer) <= 100 and max(fewer.tolist()) < 100
+
+
+def test_without_a_tokenizer_ids_are_the_same_only_where_sizes_are() -> None:
+    unknown = Absent(reason="no tokenizer")
+    assert ids_in_common((unknown, unknown), (7, 7))[0] == "id"
+    how, first, second = ids_in_common((unknown, unknown), (7, 8))
+    assert (how, len(first), len(second)) == ("nothing", 0, 0)
 
 
 def test_two_merges_exchanged_change_the_digest() -> None:

@@ -27,17 +27,14 @@ from filiation.evidence import (
     Coincidences,
     Companion,
     Component,
-    Effect,
     Finding,
     Identity,
     Inconclusive,
-    Lineages,
     Multiplicity,
     NotExamined,
     Null,
     Observation,
     Outcome,
-    Power,
     Proposition,
     Relation,
     Relations,
@@ -46,6 +43,15 @@ from filiation.evidence import (
     round_against_accuser,
 )
 from filiation.examiners.examiner import Progress, Subject, silent
+from filiation.examiners.outcomes import (
+    common_fields,
+    effect_of,
+    inconclusive_of,
+    not_examined_of,
+    registered_lineages,
+    registered_power,
+    share_to_detect,
+)
 from filiation.measures.alignment import polar, token_free_alignment, whitened_cross
 from filiation.measures.index import at_their_index, same_partner_twice_and_at_their_index
 from filiation.measures.layers import (
@@ -62,14 +68,11 @@ from filiation.measures.neurons import one_thread, same_partner_twice
 from filiation.sources.families import decoder_of
 from filiation.sources.residual import ResidualView
 from filiation.sources.source import Source
-from filiation.sources.tokenizers import TokenizerDefinition
+from filiation.sources.tokenizers import ids_in_common
 from filiation.statistics.coincidences import log10_upper_tail, resolution_log10_p
 from filiation.statistics.e_values import log10_e_value, log10_e_value_of_p
-from filiation.statistics.intervals import share_interval
-from filiation.statistics.likelihood import upper_limit
 from filiation.statistics.merging import holm, weighted_bonferroni
 from filiation.statistics.permutations import log10_shared_indices_tail
-from filiation.statistics.power import detectable_share
 from filiation.statistics.register import Calibration, RegisterEntry
 
 Float32 = NDArray[np.float32]
@@ -261,7 +264,10 @@ class _Comparison:
         self.seed, self.progress = seed, progress
         self.views = (_view(first.source), _view(second.source))
         self.bytes_total = max(_bytes_total(first.source), _bytes_total(second.source))
-        self.matched_by, self.first_tokens, self.second_tokens = _shared_tokens(first, second)
+        self.matched_by, self.first_tokens, self.second_tokens = ids_in_common(
+            [subject.source.tokenizer() for subject in (first, second)],
+            [int(subject.observation.content["vocabulary_size"]) for subject in (first, second)],
+        )
 
     def rng(self, purpose: str) -> np.random.Generator:
         """Each purpose has its own stream, so that leaving one step out moves nothing else."""
@@ -537,33 +543,6 @@ def _bytes_total(source: Source) -> int:
     return 0 if isinstance(tensors, Absent) else tensors.bytes_total
 
 
-def _shared_tokens(first: Subject, second: Subject) -> tuple[str, Integers, Integers]:
-    """Ids of the tokens both have, by their bytes; by id where a tokenizer is missing and the vocabularies are of one size."""
-    definitions = (first.source.tokenizer(), second.source.tokenizer())
-    sizes = tuple(int(subject.observation.content["vocabulary_size"]) for subject in (first, second))
-    if any(isinstance(definition, Absent) for definition in definitions):
-        if sizes[0] != sizes[1]:
-            return "nothing", np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
-        ids = np.arange(sizes[0], dtype=np.intp)
-        return "id", ids, ids
-    one, other = (_ids_by_bytes(definition) for definition in definitions)
-    pairs = np.array(
-        [(one[token], other[token]) for token in sorted(one.keys() & other.keys())], dtype=np.intp
-    ).reshape(-1, 2)
-    inside = (pairs[:, 0] < sizes[0]) & (pairs[:, 1] < sizes[1])
-    return "bytes", pairs[inside, 0], pairs[inside, 1]
-
-
-def _ids_by_bytes(definition: TokenizerDefinition) -> dict[bytes, int]:
-    """Learned tokens only; of two ids for the same bytes the first."""
-    learned = ~(definition.special | definition.byte_fallback)
-    ids: dict[bytes, int] = {}
-    for token, token_id, counts in zip(definition.tokens, definition.ids.tolist(), learned.tolist(), strict=True):
-        if counts and token:
-            ids.setdefault(token, token_id)
-    return ids
-
-
 def _spread(layers: list[int], size: int) -> list[int]:
     return [layers[round(at)] for at in np.linspace(0, len(layers) - 1, min(size, len(layers)))]
 
@@ -828,45 +807,16 @@ def _line_up(relations: Relations, controls: tuple[Identity, ...], test: str) ->
     )
 
 
-def _identifier(test: Test, relations: Relations) -> str:
-    return f"{test.id}:{relations.pair.first}|{relations.pair.second}"
-
-
-def _common(test: Test, relations: Relations) -> dict[str, Any]:
-    return {
-        "id": _identifier(test, relations),
-        "examiner": NAME,
-        "examiner_version": VERSION,
-        "test": test.id,
-        "proposition": test.proposition,
-        "alternative": test.alternative,
-        "relation_class": test.relation_class,
-        "characteristic": test.characteristic,
-        "null": test.null,
-    }
-
-
 def _not_examined(test: Test, relations: Relations, reason: str) -> NotExamined:
-    return NotExamined(**_common(test, relations), reason=reason)
+    return not_examined_of(test, relations.pair, reason, version=VERSION)
 
 
 def _inconclusive(
     test: Test, relations: Relations, reason: str, components: tuple[Component, ...] | list[Component]
 ) -> Inconclusive:
-    return Inconclusive(
-        **_common(test, relations),
-        reason=reason,
-        components=tuple(components),
-        limitations=LIMITATIONS,
-        seed=relations.pair.seed,
-        observations=(digest(relations.pair),),
+    return inconclusive_of(
+        test, relations.pair, reason, version=VERSION, components=tuple(components), limitations=LIMITATIONS
     )
-
-
-def _detectable(seen: Coincidences, log10_threshold: float) -> float:
-    """The smallest share this design finds; 1.0 where the resolution shows that not even all would do."""
-    share = detectable_share(seen.opportunities, seen.chance or 0.5, log10_threshold)
-    return 1.0 if isinstance(share, Absent) else round(share, 6)
 
 
 def _finding(
@@ -883,14 +833,10 @@ def _finding(
     components: tuple[Component, ...],
     companions: tuple[Companion, ...],
 ) -> Finding:
-    low, high = share_interval(seen.count, seen.opportunities)
-    strangers = sum(kind.lineages for kind in entry.strangers)
-    exceeding = sum(kind.exceeding for kind in entry.strangers)
-    threshold = entry.detection_log10_p
     content = relations.pair.content
     by_id = content["tokens"]["matched_by"] == "id"
     return Finding(
-        **_common(test, relations),
+        **common_fields(test, relations.pair, VERSION),
         reason="examined",
         count=seen.count,
         opportunities=seen.opportunities,
@@ -898,22 +844,17 @@ def _finding(
         log10_p=round_against_accuser(min(0.0, log10_p), accuses_when="small"),
         log10_e=round_against_accuser(log10_e, accuses_when="large"),
         resolution_log10_p=round_against_accuser(min(0.0, resolution), accuses_when="small"),
-        effect=Effect(
-            name="share of neurons" if test.id != "weights.dimension-index" else "share of hidden dimensions",
-            value=round(seen.count / seen.opportunities, 6),
-            low=round(low, 6),
-            high=round(high, 6),
+        effect=effect_of(
+            "share of neurons" if test.id != "weights.dimension-index" else "share of hidden dimensions",
+            seen.count,
+            seen.opportunities,
         ),
-        power=Power(
-            threshold_log10_p=threshold,
-            detectable_share=_detectable(seen, threshold - multiplicity.log10_cost),
-            relations=entry.relatives,
+        power=registered_power(
+            entry,
+            share_to_detect(seen.opportunities, seen.chance or 0.5, entry.detection_log10_p - multiplicity.log10_cost),
         ),
-        lineages=Lineages(
-            strangers=strangers,
-            strangers_exceeding=exceeding,
-            upper_limit=round(upper_limit(exceeding, strangers), 6),
-            controls=tuple(sorted({relation.second for relation in relations.reference_by_control})),
+        lineages=registered_lineages(
+            entry, controls=tuple(sorted({relation.second for relation in relations.reference_by_control}))
         ),
         multiplicity=multiplicity,
         components=components,

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filiation.errors import MalformedSource
-from filiation.evidence import canonical
+from filiation.evidence import Absent, canonical
 from filiation.sources.strict_json import read_json_object
 
 LARGEST_FILE = 1 << 28
@@ -71,6 +71,34 @@ class TokenizerDefinition:
         """The merges in order of priority, as pairs of bytes."""
         for left, right, _product in self.merges.tolist():
             yield self.tokens[left], self.tokens[right]
+
+
+def ids_by_bytes(definition: TokenizerDefinition, size: int) -> dict[bytes, int]:
+    """Ids below `size` of the learned tokens, by their bytes; of two ids for the same bytes the first."""
+    learned = ~(definition.special | definition.byte_fallback) & (definition.ids < size)
+    ids: dict[bytes, int] = {}
+    for at in np.flatnonzero(learned).tolist():
+        if definition.tokens[at]:
+            ids.setdefault(definition.tokens[at], int(definition.ids[at]))
+    return ids
+
+
+def ids_in_common(
+    definitions: Sequence[TokenizerDefinition | Absent], sizes: Sequence[int]
+) -> tuple[str, NDArray[np.intp], NDArray[np.intp]]:
+    """How the tokens of two vocabularies were matched, and the ids of those both have, shape (n,) each.
+
+    `sizes`: rows of the two embeddings. Matched by 'bytes', in the order of the bytes; by 'id' where a tokenizer is missing and the
+    sizes are equal; else by 'nothing'.
+    """
+    known = [definition for definition in definitions if not isinstance(definition, Absent)]
+    if len(known) == len(definitions):
+        one, other = (ids_by_bytes(definition, size) for definition, size in zip(known, sizes, strict=True))
+        pairs = [(one[token], other[token]) for token in sorted(one.keys() & other.keys())]
+        first, second = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
+        return "bytes", first, second
+    ids = np.arange(sizes[0] if sizes[0] == sizes[1] else 0, dtype=np.intp)
+    return "id" if sizes[0] == sizes[1] else "nothing", ids, ids
 
 
 def tokenizer_from_json(data: bytes, exhibit: str) -> TokenizerDefinition:
