@@ -26,7 +26,7 @@ from filiation.canaries.commitment import (
     tree_over,
 )
 from filiation.case import beacons
-from filiation.case.commitments import Authority, Trust, announced_time, check_order, signed
+from filiation.case.commitments import Authority, Trust, announced_time, check_order, fingerprints, signed, trust_of
 from filiation.case.files import read_file
 from filiation.case.records import Announcement
 from filiation.case.signing import new_signer
@@ -205,6 +205,39 @@ def test_certificates_are_the_same_however_their_files_are_written(labelled: Wor
         beacon_certificate=rewritten(labelled.beacon_certificate),
     )
     assert set(order_of(labelled, trust, beacon_certificate=labelled.beacon_certificate).stamps) == {"a0", "a1"}
+
+
+def test_authorities_are_trusted_by_fingerprint(labelled: World, tmp_path) -> None:
+    named = [
+        LocalAuthority.made(tmp_path / "stranger").certificate,
+        labelled.authorities[1].certificate,
+        labelled.beacon_certificate,
+    ]
+    told = [next(iter(fingerprints(each))) for each in named]
+    spelled = [":".join(each.upper()[at : at + 2] for at in range(0, 64, 2)) for each in told]
+    given = {"authorities": ", ".join(spelled), "keyid": labelled.signer.key.keyid}
+    order = order_of(labelled, trust_of(given), beacon_certificate=labelled.beacon_certificate)
+    assert list(order.stamps) == ["a1"]
+    assert order.remarks == (
+        "only 1 authority stamped the commitment; two that know nothing of each other are asked for",
+    )
+    with pytest.raises(RecordError, match="no authority that counts"):
+        order_of(
+            labelled,
+            trust_of({"authorities": f"{told[0]},{told[2]}"}),
+            beacon_certificate=labelled.beacon_certificate,
+        )
+    with pytest.raises(RecordError, match="no certificate of the beacon"):
+        order_of(labelled, trust_of({"authorities": told[1]}), beacon_certificate=labelled.beacon_certificate)
+    with pytest.raises(UsageError, match="no SHA-256 fingerprint"):
+        trust_of({"authorities": "my authority"})
+
+
+def test_who_names_no_authority_takes_copies_and_it_is_said(labelled: World) -> None:
+    order = order_of(labelled, trust_of({}), beacon_certificate=labelled.beacon_certificate)
+    assert len(order.remarks) == 3
+    with pytest.raises(RecordError, match="is signed under the key"):
+        read_commitment(data_of(labelled), trust_of({"keyid": "0" * 64}).keyid)
 
 
 def test_a_certificate_beside_a_trusted_one_is_not_trusted_with_it(labelled: World) -> None:

@@ -34,6 +34,7 @@ AUTHORITIES = 2
 """So many authorities should have stamped: one alone could be asked, or made, to set its clock back."""
 
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_FINGERPRINT = re.compile("[0-9a-f]{64}")
 _Told = TypeVar("_Told", bound=Record)
 
 
@@ -181,16 +182,41 @@ def check_to_come(
 class Trust:
     """What a verifier has from somewhere else than the claimant, who could run an authority or a beacon of their own.
 
-    `authorities`: root certificates (PEM) of time-stamping authorities; `beacon_certificate`: PEM, of NIST; `chains`: hashes of drand
-    chains besides those known to this version; `keyid`: the fingerprint of the claimant's key. `copies`: take the claimant's
-    own copies where nothing is given, and say so.
+    `authorities`: root certificates (PEM) of time-stamping authorities; `beacon_certificate`: PEM, of NIST; `fingerprints`: instead of, or
+    besides, these files, of their certificates (SHA-256 of the DER, in hexadecimal); `chains`: hashes of drand chains besides those known to this version;
+    `keyid`: the fingerprint of the claimant's key. `copies`: take the claimant's own copies where nothing is given, and say so.
     """
 
     authorities: tuple[bytes, ...] = ()
+    fingerprints: frozenset[str] = frozenset()
     beacon_certificate: bytes = b""
     chains: tuple[str, ...] = ()
     keyid: str = ""
     copies: bool = False
+
+
+def trust_of(settings: Mapping[str, object]) -> Trust:
+    """The trust that three settings of an examiner tell: `keyid`, and comma-separated `authorities` (fingerprints of root certificates,
+    as SHA-256 of the DER) and `chains`.
+
+    Where no authority is named the claimant's own copies are taken, which remarks then say. Raises UsageError for what is no fingerprint.
+    """
+    named = [each.replace(":", "").lower() for each in _listed(settings.get("authorities"))]
+    if not all(map(_FINGERPRINT.fullmatch, named)):
+        raise UsageError(
+            "an authority is named by something that is no SHA-256 fingerprint",
+            advice="give 64 hexadecimal digits, as 'openssl x509 -noout -fingerprint -sha256' prints them",
+        )
+    return Trust(
+        fingerprints=frozenset(named),
+        chains=_listed(settings.get("chains")),
+        keyid=str(settings.get("keyid") or ""),
+        copies=not named,
+    )
+
+
+def _listed(told: object) -> tuple[str, ...]:
+    return tuple(each.strip() for each in str(told or "").split(",") if each.strip())
 
 
 @dataclass(frozen=True)
@@ -217,7 +243,7 @@ def check_stamps(
     `stamps` and `certificates` by the name of the authority; a certificate has to be the one that the commitment names, and one that the
     verifier trusts where it names any, however the two files are written.
     """
-    trusted = frozenset[str]().union(*map(fingerprints, trust.authorities))
+    trusted = trust.fingerprints.union(*map(fingerprints, trust.authorities))
     found: dict[str, datetime] = {}
     for authority in commitment.authorities:
         if authority.name not in stamps:
@@ -247,7 +273,9 @@ def check_order(
 ) -> Order:
     """Verify stamps and beacon, and that the beacon became public after the stamps. Raises RecordError."""
     trust = trust or Trust()
-    _check_trust(commitment.announcement, trust)
+    lacking = _lacking(commitment.announcement, beacon_certificate, trust)
+    if lacking and not trust.copies:
+        raise _unvouched(lacking)
     times = check_stamps(data, commitment, stamps, certificates, trust)
     announcement = commitment.announcement
     pulse = read_beacon(beacon, announcement, _certificate_of_beacon(beacon_certificate, trust))
@@ -259,7 +287,7 @@ def check_order(
             exhibit="the beacon",
             advice=f"only a beacon at least {MARGIN.seconds} s later than the last stamp counts",
         )
-    return Order(times, pulse, _remarks(commitment, times, trust))
+    return Order(times, pulse, _remarks(commitment, times, trust, lacking))
 
 
 def fingerprints(certificates: bytes) -> frozenset[str]:
@@ -286,41 +314,63 @@ def _certificate_of_beacon(given: bytes, trust: Trust) -> bytes:
     return given if same else trust.beacon_certificate
 
 
-def _check_trust(announcement: Announcement, trust: Trust) -> None:
-    """RecordError where the claimant alone would vouch for the order in time: then it shows nothing."""
-    if trust.copies:
-        return
-    lacking = ""
-    if not trust.authorities:
-        lacking = "no root certificate of a time-stamping authority was given by anybody but the claimant"
-    elif announcement.basis == "nist" and not trust.beacon_certificate:
-        lacking = "no certificate of the beacon was given by anybody but the claimant"
-    elif announcement.basis == "drand" and announcement.chain not in {*CHAINS, *trust.chains}:
-        lacking = f"nobody but the claimant knows the beacon's chain {announcement.chain[:80]}"
-    if lacking:
-        raise RecordError(
-            f"{lacking}, and whoever runs an authority or a beacon can choose what it says",
-            exhibit="the commitment",
-            advice="fetch the certificate from whoever it belongs to and give it; or accept the claimant's copies, which is then said",
-        )
+@dataclass(frozen=True)
+class _Lack:
+    """Something that nobody but the claimant vouches for, and how a remark says so."""
+
+    what: str
+    remark: str
 
 
-def _remarks(commitment: Committed, times: Mapping[str, datetime], trust: Trust) -> tuple[str, ...]:
-    announcement = commitment.announcement
-    remarks = []
-    if len(times) < AUTHORITIES:
-        remarks.append(
-            f"only {len(times)} authority stamped the commitment; two that know nothing of each other are asked for"
+def _lacking(announcement: Announcement, beacon_certificate: bytes, trust: Trust) -> tuple[_Lack, ...]:
+    lacking = []
+    if not trust.authorities and not trust.fingerprints:
+        lacking.append(
+            _Lack(
+                "no root certificate of a time-stamping authority was given by anybody but the claimant",
+                "the authorities' root certificates are the claimant's own copies: compare them with what the authorities publish",
+            )
         )
-    if not trust.authorities:
-        remarks.append(
-            "the authorities' root certificates are the claimant's own copies: compare them with what the authorities publish"
+    if announcement.basis == "nist" and not _knows_beacon(beacon_certificate, trust):
+        lacking.append(
+            _Lack(
+                "no certificate of the beacon was given by anybody but the claimant",
+                "the beacon's certificate is the claimant's own copy: compare it with what the beacon publishes",
+            )
         )
-    if announcement.basis == "nist" and not trust.beacon_certificate:
-        remarks.append("the beacon's certificate is the claimant's own copy: compare it with what the beacon publishes")
     if announcement.basis == "drand" and announcement.chain not in {*CHAINS, *trust.chains}:
-        remarks.append(
-            "this version knows nothing of the beacon's chain: whoever holds its key could know the randomness before"
+        lacking.append(
+            _Lack(
+                f"nobody but the claimant knows the beacon's chain {announcement.chain[:80]}",
+                "this version knows nothing of the beacon's chain: whoever holds its key could know the randomness before",
+            )
+        )
+    return tuple(lacking)
+
+
+def _knows_beacon(certificate: bytes, trust: Trust) -> bool:
+    return bool(
+        trust.beacon_certificate
+        or (certificate and trust.fingerprints and fingerprints(certificate) <= trust.fingerprints)
+    )
+
+
+def _unvouched(lacking: tuple[_Lack, ...]) -> RecordError:
+    """The claimant alone would vouch for the order in time: then it shows nothing."""
+    return RecordError(
+        f"{lacking[0].what}, and whoever runs an authority or a beacon can choose what it says",
+        exhibit="the commitment",
+        advice="fetch the certificate from whoever it belongs to and give it; or accept the claimant's copies, which is then said",
+    )
+
+
+def _remarks(
+    commitment: Committed, times: Mapping[str, datetime], trust: Trust, lacking: tuple[_Lack, ...]
+) -> tuple[str, ...]:
+    remarks = [each.remark for each in lacking]
+    if len(times) < AUTHORITIES:
+        remarks.insert(
+            0, f"only {len(times)} authority stamped the commitment; two that know nothing of each other are asked for"
         )
     if not trust.keyid:
         remarks.append(
