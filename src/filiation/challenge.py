@@ -246,9 +246,9 @@ class _Original:
 
 
 def _seen_from(case: Path, manifest: Manifest) -> str:
-    if manifest.kind != "transcript":
+    if manifest.kind not in ("transcript", "marks"):
         return str(case.resolve() / Path(manifest.location).expanduser())
-    model = f"#{manifest.model}"
+    model = f"#{manifest.model}" if manifest.kind == "transcript" else ""
     prefix, colon, path = manifest.location.removesuffix(model).partition(":")
     return f"{prefix}{colon}{case.resolve() / Path(path).expanduser()}{model}"
 

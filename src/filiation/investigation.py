@@ -41,6 +41,8 @@ from filiation.evidence import (
 )
 from filiation.examiners.catalogue import calibration, chosen
 from filiation.examiners.examiner import Examiner, Progress, Subject, silent
+from filiation.sources.joined import JoinedSource
+from filiation.sources.marks import open_marks
 from filiation.sources.open import open_source
 from filiation.sources.source import Source
 
@@ -68,19 +70,22 @@ def compare(
     seed: int = 0,
     lineages: Mapping[str, str] | None = None,
     parameters: Parameters | None = None,
+    marks: Sequence[str | Path] = (),
     hashing: str = "auto",
     progress: Progress = silent,
 ) -> Examination:
     """Examine what the suspect has taken from the reference, as far as the exhibits allow.
 
     `controls` are models of known, unrelated history; `lineages` declares lineage ids by exhibit name or location;
-    `only` names examiners; `parameters` overrides an examiner's PARAMETERS; `hashing` is a key of HASHING.
-    Raises FiliationError.
+    `only` names examiners; `parameters` overrides an examiner's PARAMETERS; `marks` are folders with what the reference's owner
+    planted or drew by lot, opened; `hashing` is a key of HASHING. Raises FiliationError.
     """
     started = time.monotonic()
     if hashing not in HASHING:
         raise UsageError(f"hashing cannot be {hashing!r}", advice=f"give one of {', '.join(HASHING)}")
-    sources = _open([reference, suspect, *_each_model(reference, suspect, controls)], lineages or {})
+    exhibits = _open([reference, suspect, *_each_model(reference, suspect, controls)], lineages or {})
+    opened = [open_marks(each) for each in marks]
+    sources = [with_marks(exhibits[0], opened), *exhibits[1:]]
     examiners = chosen(tuple(only))
     check_parameters(parameters or {})
     looks = [_look(examiner, sources, parameters or {}, seed, progress) for examiner in examiners]
@@ -89,9 +94,17 @@ def compare(
     circumstances = Circumstances(
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         elapsed_seconds=round(time.monotonic() - started, 1),
-        locations={source.name: source.location for source in sources},
+        locations={source.name: source.location for source in exhibits}
+        | {f"{exhibits[0].name}/marks {number}": each.location for number, each in enumerate(opened, start=1)},
     )
     return msgspec.structs.replace(examination, circumstances=circumstances)
+
+
+def with_marks(reference: Source, marks: Sequence[Source]) -> Source:
+    """The reference together with its owner's opened marks, under its own name; itself where there are none."""
+    if not marks:
+        return reference
+    return JoinedSource([reference, *marks], name=reference.name, lineage_id=reference.lineage_id)
 
 
 def _look(examiner: Examiner, sources: Sequence[Source], parameters: Parameters, seed: int, progress: Progress) -> Look:

@@ -69,9 +69,7 @@ def _stored_files(case: CaseRead, manifest: Manifest, where: str, tally: Tally) 
     meaning = "whoever unpacks them could be made to write somewhere else"
     tally.hold(all(map(_PLAIN.fullmatch, names)) and len(set(names)) == len(names), where, what, meaning)
     what = f"{manifest.exhibit} is said to lie at {manifest.location[:200]!r}, which is not in the case"
-    tally.hold(
-        _is_inside(manifest.location, names), where, what, "whoever opens it could be made to read something else"
-    )
+    tally.hold(_is_inside(manifest, names), where, what, "whoever opens it could be made to read something else")
     for file in manifest.files:
         if not tally.hold(
             file.sha256 is not None, where, f"file {file.name!r} has no digest", "it lies in the case unnamed"
@@ -84,8 +82,11 @@ def _stored_files(case: CaseRead, manifest: Manifest, where: str, tally: Tally) 
         )
 
 
-def _is_inside(location: str, names: Sequence[str]) -> bool:
-    """Whether a location is the exhibit's folder, one of its files, or a model of one of its transcripts."""
+def _is_inside(manifest: Manifest, names: Sequence[str]) -> bool:
+    """Whether it is said to lie in the exhibit's folder, in one of its files, or as a model in one of its transcripts."""
+    location = manifest.location
+    if manifest.kind == "marks":
+        return location == "marks:."
     if location == ".":
         return True
     return any(location == f"./{name}" or location.startswith(f"transcripts:./{name}#") for name in names)

@@ -86,7 +86,7 @@ class Manifest(CaseRecord, frozen=True, kw_only=True):
 
     exhibit: str  # 'NAME', or 'NAME/PART' of an exhibit that has several
     role: Role
-    kind: str  # 'folder', 'safetensors', 'gguf', 'hub', 'transcript', 'pack', 'endpoint', 'file'
+    kind: str  # 'folder', 'safetensors', 'gguf', 'hub', 'transcript', 'pack', 'marks', 'endpoint', 'file'
     location: str
     origin: str
     obtained_by: str

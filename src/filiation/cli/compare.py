@@ -1,13 +1,13 @@
-"""`filiation compare`: everything that the files of two models allow, in one go."""
+"""`filiation compare`: everything that the exhibits of two models allow, in one go."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -18,7 +18,7 @@ from filiation.evidence import Examination
 
 EXHIBIT = (
     "a Hugging Face folder, *.safetensors, *.gguf, tokenizer.json, a hub id org/name@revision, "
-    "or recorded answers as transcripts:FILE#MODEL"
+    "recorded answers as transcripts:FILE#MODEL, or opened marks as marks:FOLDER"
 )
 
 
@@ -27,7 +27,9 @@ def compare(
     reference: Annotated[
         str, typer.Argument(metavar="REFERENCE", help=f"The model that may have been taken from: {EXHIBIT}.")
     ],
-    suspect: Annotated[str, typer.Argument(metavar="SUSPECT", help="The model that may have taken: any of the same.")],
+    suspect: Annotated[
+        str, typer.Argument(metavar="SUSPECT", help="The model that may have taken: any of the same but marks.")
+    ],
     control: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,6 +52,42 @@ def compare(
             metavar="PACKS",
         ),
     ] = "auto",
+    marks: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the owner of REFERENCE planted or drew by lot, opened: a folder of 'filiation canary reveal' or 'filiation "
+            "lot open'; may be given many times.",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    run_models: Annotated[
+        bool,
+        typer.Option(
+            "--run-models",
+            help="Also run the models, on the processor, for the examiners that need it (extra 'models'): safetensors and GGUF "
+            "alone, and never code that comes with a model.",
+        ),
+    ] = False,
+    reference_base: Annotated[
+        str,
+        typer.Option(help="Where the model lies from which REFERENCE was tuned; with --run-models.", metavar="PATH"),
+    ] = "",
+    suspect_base: Annotated[
+        str, typer.Option(help="Where the model lies from which SUSPECT was tuned; with --run-models.", metavar="PATH")
+    ] = "",
+    control_base: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The same of a control, by the control's name; may be given many times.", metavar="NAME=PATH"
+        ),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A parameter of an examiner, such as canaries.keyid=FINGERPRINT; may be given many times.",
+            metavar="EXAMINER.NAME=VALUE",
+        ),
+    ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Examine every layer of the weights, however large the models are.")
     ] = False,
@@ -77,9 +115,10 @@ def compare(
     open_report: Annotated[bool, typer.Option("--open", help="Open the HTML report in the browser.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor table.")] = False,
 ) -> None:
-    """Examine what SUSPECT has taken from REFERENCE, from their files or their recorded answers.
+    """Examine what SUSPECT has taken from REFERENCE, from their files, their recorded answers, or what was planted.
 
-    Nothing is executed and no model is run. The exit code is 0 when the examination was done, whatever it found.
+    No code of a model is executed, and no model is run unless --run-models is given. The exit code is 0 when the examination was
+    done, whatever it found.
 
     Example: filiation compare models/ours models/theirs --control models/other --json record.json
     """
@@ -90,6 +129,14 @@ def compare(
         raise UsageError("--html needs the name of a file", advice="only --json can go to standard output")
     files.check_writable(json, "--json")
     files.check_writable(html, "--html")
+    from filiation.cli.case.acting import parameters_of
+
+    settings = parameters(pack, full)
+    if run_models:
+        settings = merged(settings, running(reference_base, suspect_base, control_base or [], control or []))
+    elif reference_base or suspect_base or control_base:
+        raise UsageError("bases are read by running models", advice="give --run-models too, or leave the bases out")
+    settings = merged(settings, parameters_of(parameter))
 
     from filiation import investigation
 
@@ -101,7 +148,8 @@ def compare(
             only=names(only),
             seed=seed,
             lineages=lineages,
-            parameters=parameters(pack, full),
+            parameters=settings,
+            marks=marks or [],
             hashing=hashing,
             progress=tell,
         )
@@ -149,11 +197,69 @@ def declared(entries: Sequence[str]) -> dict[str, str]:
     return lineages
 
 
-def parameters(pack: str, full: bool) -> dict[str, dict[str, bool | int | float | str]]:
+Settings = dict[str, dict[str, bool | int | float | str]]
+"""Parameters by examiner."""
+
+
+def merged(settings: Settings, further: Settings) -> Settings:
+    return {name: settings.get(name, {}) | further.get(name, {}) for name in {**settings, **further}}
+
+
+def running(reference_base: str, suspect_base: str, control_bases: Sequence[str], controls: Sequence[str]) -> Settings:
+    """Every examiner that can run models is to run them; the bases go to whoever reads them. Raises UsageError or SourceError."""
+    from filiation.examiners.catalogue import examiners
+
+    bases: dict[str, bool | int | float | str] = {
+        "reference_base": _base(reference_base),
+        "suspect_base": _base(suspect_base),
+        "control_bases": _of_controls(control_bases, controls),
+    }
+    given = {name: value for name, value in bases.items() if value}
+    known = {each.NAME: getattr(each, "PARAMETERS", {}) for each in examiners()}
+    return {
+        name: {"run": True} | {base: value for base, value in given.items() if base in settings}
+        for name, settings in known.items()
+        if "run" in settings
+    }
+
+
+def _base(location: str) -> str:
+    """A base as it was given, once it is known that something readable lies there."""
+    if location:
+        from filiation.sources.open import open_source
+
+        open_source(location)
+    return location
+
+
+def _of_controls(entries: Sequence[str], controls: Sequence[str]) -> str:
+    """'NAME=PATH' entries in the form that the parameter has. Raises UsageError where a name is no control's."""
+    if not entries:
+        return ""
+    from filiation.sources.open import open_source
+
+    names = {open_source(control).name for control in controls}
+    for entry in entries:
+        name, sign, location = entry.partition("=")
+        if not (name and sign and location) or ";" in entry:
+            raise UsageError(
+                f"--control-base {entry} is not NAME=PATH",
+                advice="for instance --control-base tuned=models/base; no ';'",
+            )
+        if name not in names:
+            raise UsageError(
+                f"--control-base names {name}, which is no control",
+                advice=f"the controls are {', '.join(sorted(names))}",
+            )
+        _base(location)
+    return "; ".join(entries)
+
+
+def parameters(pack: str, full: bool) -> Settings:
     """What the options mean for the examiners; an option left at its default changes no record."""
     from filiation.examiners.catalogue import examiners
 
-    chosen: dict[str, dict[str, bool | int | float | str]] = {"weights": {"full": True}} if full else {}
+    chosen: Settings = {"weights": {"full": True}} if full else {}
     if pack != "auto":
         ranked = [each.NAME for each in examiners() if "packs" in getattr(each, "PARAMETERS", {})]
         chosen |= {name: {"packs": pack} for name in ranked}
@@ -176,7 +282,7 @@ def arguments(context: typer.Context) -> list[str]:
     """The arguments that bear on the result, rebuilt from what was parsed; where the reports go is left out."""
     given = context.params
     words = [given["reference"], given["suspect"]]
-    for option in ("control", "lineage"):
+    for option in ("control", "lineage", "marks"):
         for value in given[option] or ():
             words += [f"--{option}", value]
     if given["only"]:
@@ -185,4 +291,18 @@ def arguments(context: typer.Context) -> list[str]:
         words += ["--pack", given["pack"]]
     if given["full"]:
         words.append("--full")
+    for value in given["parameter"] or ():
+        words += ["--parameter", value]
+    if given["run_models"]:
+        words += ["--run-models", *_base_words(given)]
     return [*words, "--seed", str(given["seed"])]
+
+
+def _base_words(given: Mapping[str, Any]) -> list[str]:
+    words = []
+    for option in ("reference_base", "suspect_base"):
+        if given[option]:
+            words += [f"--{option.replace('_', '-')}", given[option]]
+    for value in given["control_base"] or ():
+        words += ["--control-base", value]
+    return words

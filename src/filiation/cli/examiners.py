@@ -24,7 +24,10 @@ def examiners(
 
 
 def listing() -> list[dict[str, Any]]:
-    """All examiners as JSON values: name, version, question, needs, tests, claims, assumptions, references."""
+    """All examiners as JSON values: name, version, question, needs, tests, claims, assumptions, references.
+
+    `runs_models`: whether it can run models, which it does on demand alone.
+    """
     from filiation.examiners import catalogue
 
     return [
@@ -33,6 +36,7 @@ def listing() -> list[dict[str, Any]]:
             "version": examiner.VERSION,
             "question": examiner.QUESTION,
             "needs": [str(need) for need in examiner.NEEDS],
+            "runs_models": "run" in getattr(examiner, "PARAMETERS", {}),
             "tests": [
                 {
                     "id": test.id,
@@ -56,8 +60,24 @@ def _lines(examiner: dict[str, Any]) -> list[str]:
     return [
         f"{examiner['name']} (version {examiner['version']})",
         f"  question  {examiner['question']}",
-        f"  needs     {', '.join(examiner['needs'])}",
+        f"  needs     {_needs(examiner)}",
         *(f"  test      {test['id']}: null by {test['null']}, {test['characteristic']} characteristic"
           for test in examiner["tests"]),
         f"  claims    {', '.join(examiner['claims']) or 'nothing'}",
     ]  # fmt: skip
+
+
+WHERE = {
+    "marks": "what the reference's owner planted or drew by lot (--marks FOLDER)",
+    "transcript": "recorded answers (transcripts:FILE#MODEL)",
+}
+"""What a need means to somebody who has never heard its name; the others are files of a model."""
+
+
+def _needs(examiner: dict[str, Any]) -> str:
+    marked = "marks" in examiner["needs"]
+    told = [
+        WHERE.get(need, need) + (" of the suspect" if marked and need == "transcript" else "")
+        for need in examiner["needs"]
+    ]
+    return ", ".join(told) + ("; runs models on demand (--run-models)" if examiner["runs_models"] else "")

@@ -156,7 +156,10 @@ PARAMETERS: dict[str, bool | int | float | str] = {
 }
 MOST_CHARACTERS_PER_PLACE = 12
 """Of a text no more than this is looked at in search of common places."""
-NOT_RUN = "models were not run: say so with the parameter representations.run (it needs torch and transformers, memory and time)"
+NOT_RUN = (
+    "models were not run: ask for it with --run-models, or in a plan with the parameter representations.run "
+    "(it needs torch and transformers, memory and time)"
+)
 
 
 # ------------------------------------------------------------------------------------------------------------- observe

@@ -115,11 +115,14 @@ PARAMETERS: dict[str, bool | int | float | str] = {
     "characters": 512,  # of a text, and never more than the shortest context
     "refusal_direction": False,  # also compare refusal directions
 }
-NOT_RUN = "models were not run: say so with the parameter training_method.run (it needs torch and transformers, memory and time)"
+NOT_RUN = (
+    "models were not run: ask for it with --run-models, or in a plan with the parameter training_method.run "
+    "(it needs torch and transformers, memory and time)"
+)
 NEEDS_BASES = (
-    "it needs four models: beside the two exhibits those they were tuned from, named by the parameters "
-    "training_method.reference_base and training_method.suspect_base; and for a rank at least "
-    f"{LEAST_LINEAGES} tuned controls with theirs (control_bases)"
+    "it needs four models: beside the two exhibits those they were tuned from, named by --reference-base and --suspect-base (in a "
+    "plan the parameters training_method.reference_base and training_method.suspect_base); and for a rank at least "
+    f"{LEAST_LINEAGES} tuned controls with theirs (--control-base, control_bases)"
 )
 NEEDS_ASKING = "it is run on demand: training_method.refusal_direction; it needs models that refuse, in one basis"
 BASES = ("reference_base", "suspect_base", "control_bases")

@@ -33,6 +33,9 @@ NOT_THE_POSTERIOR = (
 ANSWERS = ("transcript", "pack", "endpoint")
 """Kinds of exhibits through which a model is read, and which are not the model."""
 
+DATA = (*ANSWERS, "marks")
+"""Kinds of exhibits whose files are no model's."""
+
 SHA256 = re.compile("[0-9a-f]{64}")
 
 Component = dict[str, Any]
@@ -76,11 +79,11 @@ def _component(view: CaseView, manifest: Manifest) -> Component:
     """One exhibit. What was only read through its answers is the model all the same, with the answers as its part."""
     files = [_file(manifest, file) for file in dict.fromkeys(manifest.files)]
     component: Component = {
-        "type": "data" if manifest.role == "material" else "machine-learning-model",
+        "type": "data" if manifest.role == "material" or manifest.kind == "marks" else "machine-learning-model",
         "bom-ref": f"exhibit:{manifest.exhibit}",
         "name": manifest.exhibit,
         "description": f"{manifest.role}, examined as: {manifest.kind}",
-        "hashes": _hashes(manifest.files[0]) if len(manifest.files) == 1 and manifest.kind not in ANSWERS else [],
+        "hashes": _hashes(manifest.files[0]) if len(manifest.files) == 1 and manifest.kind not in DATA else [],
         "components": files,
         "properties": [*_exhibit_properties(manifest), *_found(view, manifest)],
     }
@@ -96,7 +99,7 @@ def _hashes(file: FileRecord) -> list[dict[str, str]]:
 
 def _file(manifest: Manifest, file: FileRecord) -> Component:
     told = {
-        "type": "data" if manifest.kind in ANSWERS else "file",
+        "type": "data" if manifest.kind in DATA else "file",
         "name": file.name,
         "hashes": _hashes(file),
         "properties": [

@@ -21,7 +21,8 @@ from filiation.proceedings.sitting import Sitting
 from filiation.report.wording import hold_to_wording
 from filiation.sources.endpoints.location import endpoint_at, is_location
 from filiation.sources.identity import HASH_LIMIT
-from filiation.sources.open import PACKS, TRANSCRIPTS, open_source
+from filiation.sources.marks import folder_of
+from filiation.sources.open import MARKS, PACKS, TRANSCRIPTS, open_source
 from filiation.sources.packs import PackSource
 from filiation.sources.source import Source
 from filiation.sources.transcripts import models_of, split_location
@@ -60,7 +61,8 @@ class _Held:
 def admit(
     sitting: Sitting, location: str, *, exhibit: str, role: Role, origin: Origin, inside_limit: int = INSIDE_LIMIT
 ) -> Manifest:
-    """Admit the exhibit at `location` under a name: a model's files, recorded answers, an endpoint still to be asked, any file.
+    """Admit the exhibit at `location` under a name: a model's files, recorded answers, opened marks, an endpoint still to be asked,
+    any file.
 
     Up to `inside_limit` bytes are copied into the case. Raises UsageError on a name that is taken, SourceError where the exhibit
     cannot be read.
@@ -109,20 +111,23 @@ def admit(
 SECRET_LIMIT = 100_000
 """Bytes beyond which a file is neither a key nor the file of a draw's secrets."""
 
-_SECRET = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----|\A[0-9a-f]{64} [0-9a-f]{64}\s")
+_SECRET = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----|\A[0-9a-f]{64} [0-9a-f]{64}\s|\A[0-9a-f]{64}\s*\Z")
+"""A private key, the secret of a draw, or a key of canaries and lots as it lies with its owner. What was opened of such a key
+stands inside a JSON file, and is public from then on."""
 
 
 def refuse_secret(path: Path) -> None:
-    """Raise UsageError where a file is a private key or holds the secret behind code names: a case goes to the other side."""
+    """Raise UsageError where a file is a key or holds the secret behind code names: a case goes to the other side."""
     try:
         secret = path.stat().st_size <= SECRET_LIMIT and _SECRET.search(path.read_bytes())
     except OSError:
         return  # whoever hashes it says why it cannot be read
     if secret:
         raise UsageError(
-            "this file holds a private key or the secret of a draw, and a case is handed to the other side",
+            "this file holds a private key or the secret of a draw or lot, and a case is handed to the other side",
             exhibit=str(path),
-            advice="keep it outside the case, and outside the folder of an exhibit",
+            advice="keep it outside the case, and outside the folder of an exhibit (a digest of 64 digits that stands alone in a file "
+            "cannot be told from a key: leave it out, too)",
         )
 
 
@@ -149,6 +154,8 @@ def usual_name(location: str) -> str:
         name = split_location(location)[1] or split_location(location)[0].stem
     elif location.startswith(PACKS):
         name = location.partition("#")[2]
+    elif location.startswith(MARKS):
+        name = folder_of(location).resolve().name
     else:
         name = Path(location).expanduser().resolve().name if not _is_hub(location) else location.partition("@")[0]
     return re.sub(r"[^A-Za-z0-9 ,._()+@-]+", "-", name).strip(" .-_")[:80]
@@ -205,6 +212,8 @@ def _held(location: str, exhibit: str, role: Role) -> _Held:
         return _Held("file", _files_in(path) if path.is_dir() else ((path.name, path),), ".")
     if is_location(location):
         return _Held("endpoint", (), ".")
+    if location.startswith(MARKS):
+        return _marks(location, exhibit, role)
     _refuse_misprint(location)
     source = open_source(location, name=exhibit)
     if location.startswith(TRANSCRIPTS):
@@ -219,6 +228,16 @@ def _held(location: str, exhibit: str, role: Role) -> _Held:
     if path.exists():
         return _Held(source.format, ((path.name, path),), f"./{path.name}", source=source)
     return _Held("hub", (), ".", source=source)
+
+
+def _marks(location: str, exhibit: str, role: Role) -> _Held:
+    if role != "reference":
+        raise UsageError(
+            f"opened marks are the owner's, and speak for the reference; this exhibit is admitted as {role}",
+            exhibit=location,
+            advice="give --role reference, with --as NAME/marks where the reference itself is admitted as NAME",
+        )
+    return _Held("marks", _files_in(folder_of(location)), f"{MARKS}.", source=open_source(location, name=exhibit))
 
 
 def _refuse_misprint(location: str) -> None:
@@ -270,7 +289,7 @@ def _identity(sitting: Sitting, held: _Held, size: int) -> Identity | None:
         return None
     if held.kind == "hub":
         return held.source.identity(False, sitting.progress)
-    weightless = held.kind not in ("transcript", "pack") and isinstance(held.source.tensors(), Absent)
+    weightless = held.kind not in ("transcript", "pack", "marks") and isinstance(held.source.tensors(), Absent)
     return None if weightless or size > HASH_LIMIT else held.source.identity(True, sitting.progress)
 
 
@@ -309,6 +328,8 @@ def _hint(sitting: Sitting, location: str, held: _Held, told: str) -> str:
     prefix, place, model = "", Path(location).expanduser(), ""
     if held.kind == "transcript":
         prefix, place, model = TRANSCRIPTS, held.files[0][1], f"#{held.model}"
+    if held.kind == "marks":
+        prefix, place = MARKS, folder_of(location)
     return f"{prefix}{told or _beside(sitting.folder.path, place)}{model}"
 
 

@@ -16,7 +16,8 @@ from filiation.proceedings.admission import is_plain
 from filiation.proceedings.plan_file import unknown
 from filiation.proceedings.sitting import CaseAtHand, Sitting
 from filiation.sources.joined import JoinedSource
-from filiation.sources.open import TRANSCRIPTS, open_source
+from filiation.sources.marks import folder_of
+from filiation.sources.open import MARKS, TRANSCRIPTS, open_source
 from filiation.sources.packs import PackSource, opened, shipped
 from filiation.sources.source import Source
 from filiation.sources.transcripts import split_location
@@ -108,8 +109,8 @@ class Exhibits:
         for file in manifest.files:
             if not (folder / file.name).exists():
                 _write(folder / file.name, self.case.folder.objects.get(file.sha256 or ""))
-        model = f"#{manifest.model}" if manifest.kind == "transcript" else ""
-        return f"{TRANSCRIPTS if model else ''}{folder / opens if opens else folder}{model}"
+        prefix, model = _spelt(manifest)
+        return f"{prefix}{folder / opens if opens else folder}{model}"
 
     def _answers(self, manifest: Manifest) -> str:
         """What an endpoint answered, from the transcript that was frozen when it had been asked."""
@@ -146,14 +147,15 @@ class Exhibits:
     def _outside(self, manifest: Manifest) -> str:
         given = self.places.get(manifest.exhibit)
         location = given or manifest.location
-        prefix, model = "", ""
+        prefix, model = _spelt(manifest)
         if manifest.kind == "transcript":
-            prefix, model = TRANSCRIPTS, f"#{manifest.model}"
             location = str(split_location(location)[0])
-        place = Path(location).expanduser()
+        place = folder_of(location) if manifest.kind == "marks" else Path(location).expanduser()
         if not given and not place.is_absolute():
             place = self.case.folder.path / place
         self._check_bytes(manifest, place)
+        if manifest.kind == "marks":
+            _check_nothing_added(manifest, place)
         return f"{prefix}{place.resolve()}{model}"
 
     def _check_bytes(self, manifest: Manifest, place: Path) -> None:
@@ -252,12 +254,28 @@ def _altered(manifest: Manifest, what: str) -> RecordError:
     )
 
 
+def _spelt(manifest: Manifest) -> tuple[str, str]:
+    """What stands before and after the path in a location of this kind."""
+    if manifest.kind == "transcript":
+        return TRANSCRIPTS, f"#{manifest.model}"
+    return (MARKS if manifest.kind == "marks" else ""), ""
+
+
+def _check_nothing_added(manifest: Manifest, folder: Path) -> None:
+    """Of marks every file in the folder is read: a certificate or a stamp that was put there later would be read with them."""
+    found = {path.name for path in folder.iterdir() if path.is_file() and path.name[0] != "."}
+    added = sorted(found - {file.name for file in manifest.files})
+    if added:
+        raise _altered(manifest, f"{', '.join(added[:3])} lies there too")
+
+
 def _opens_inside(manifest: Manifest) -> str:
     """The file by which an exhibit inside the case is opened, empty for a folder. Raises UnsafeSource: manifests may be hostile."""
     names = [file.name for file in manifest.files]
-    prefix, model = (f"{TRANSCRIPTS}./", f"#{manifest.model}") if manifest.kind == "transcript" else ("./", "")
-    opens = next((name for name in names if manifest.location == f"{prefix}{name}{model}"), "")
-    if not all(map(is_plain, names)) or not (opens or manifest.location == "."):
+    prefix, model = _spelt(manifest)
+    opens = next((name for name in names if manifest.location == f"{prefix}./{name}{model}"), "")
+    whole = manifest.location == (f"{MARKS}." if manifest.kind == "marks" else ".")
+    if not all(map(is_plain, names)) or not (whole or (opens and manifest.kind != "marks")):
         raise UnsafeSource(
             f"its manifest names files outside its folder: {manifest.location[:80]!r}, {', '.join(names)[:160]!r}",
             exhibit=manifest.exhibit,

@@ -1,4 +1,4 @@
-"""An exhibit of several parts as one source: a model's files and its recorded answers, under one name.
+"""An exhibit of several parts as one source: a model's files, its recorded answers and its owner's marks, under one name.
 
 Each part of a model comes from the first source that has it. Under a code name the source says nothing of who it is: files
 are numbered, and a recording bears the code name. What the numbers themselves give away stays: digests and observations
@@ -36,7 +36,7 @@ class JoinedSource:
     def weights_at(self) -> str:
         """Where the part with the weights lies, for whoever runs the model; never part of a record."""
         having = (source for source in self._sources if not isinstance(source.tensors(), Absent))
-        return next((source.location for source in having), self.location)
+        return next((str(getattr(source, "weights_at", source.location)) for source in having), self.location)
 
     def configuration(self) -> Mapping[str, Any] | Absent:
         found: Mapping[str, Any] | Absent = self._first(lambda source: source.configuration())
@@ -57,7 +57,12 @@ class JoinedSource:
         return Transcript(found.frame.with_columns(pl.lit(value).alias(column) for column, value in told.items()))
 
     def marks(self) -> Any:
-        """Those of all sources together: an owner may have planted and drawn more than one thing."""
+        """Those of all sources together: an owner may have planted and drawn more than one thing.
+
+        Under a code name there are none: marks name their owner, and stand for the reference's side alone.
+        """
+        if self._neutral:
+            return Absent(reason="marks are those of the reference, which has no code name")
         found = [source.marks() for source in self._sources]
         every = tuple(marks for each in found if not isinstance(each, Absent) for marks in each)
         return every or found[0]

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from filiation.errors import MalformedSource, SourceNotFound
+from filiation.errors import MalformedSource, SourceNotFound, UnsafeSource
 from filiation.evidence import Absent, FileRecord, Identity
 
 PREFIX = "marks:"
@@ -24,6 +24,8 @@ MOST_FILES = 1000
 
 KINDS = {"opening.json": "canaries", "lot.json": "lot"}
 """Which file tells what was opened: the opening of a batch of canaries, or the commitment of a lot."""
+
+ADVICE = "give the folder that 'filiation canary reveal' or 'filiation lot open' wrote"
 
 NONE = Absent(reason="nothing that its owner planted or drew by lot is among the exhibits: give it as marks:FOLDER")
 
@@ -101,13 +103,23 @@ class MarksSource:
 
 def marks_at(path: Path, *, name: str = "", lineage_id: str = "") -> MarksSource:
     """The marks in a folder. Raises SourceNotFound, or MalformedSource where it holds none."""
-    if not path.is_dir():
-        raise SourceNotFound(
-            "there is no such folder",
-            exhibit=f"{PREFIX}{path}",
-            advice="give the folder that 'filiation canary reveal' or 'filiation lot open' wrote",
-        )
+    try:
+        there = path.is_dir()
+    except OSError as error:
+        raise _refused(path, f"it cannot be read: {error.strerror or error}") from error
+    if not there:
+        raise SourceNotFound("there is no such folder", exhibit=f"{PREFIX}{path}", advice=ADVICE)
     return MarksSource(path, name=name, lineage_id=lineage_id)
+
+
+def open_marks(location: str | Path) -> MarksSource:
+    """The marks at `marks:FOLDER`, or in the folder itself. Raises as `marks_at` does."""
+    return marks_at(folder_of(location))
+
+
+def folder_of(location: str | Path) -> Path:
+    """The folder of marks that are given as `marks:FOLDER`, or as the folder itself."""
+    return Path(str(location).removeprefix(PREFIX)).expanduser()
 
 
 def _names(path: Path) -> tuple[str, ...]:
@@ -116,10 +128,24 @@ def _names(path: Path) -> tuple[str, ...]:
         size = sum((path / name).stat().st_size for name in found)
     except OSError as error:
         raise _refused(path, f"it cannot be read: {error.strerror or error}") from error
+    _refuse_escape(path, found)
     if len(found) > MOST_FILES or size > LARGEST:
         raise _refused(path, f"{len(found)} files of {size} bytes are more than marks have")
     _kind(tuple(found), path)
     return tuple(found)
+
+
+def _refuse_escape(path: Path, names: list[str]) -> None:
+    """What a link leads to outside the folder is no part of what was opened: it would be read, and kept in a case."""
+    folder = path.resolve()
+    for name in names:
+        target = (path / name).resolve()
+        if not target.is_relative_to(folder):
+            raise UnsafeSource(
+                f"{name} is a link that leads out of its folder, to {target}",
+                exhibit=f"{PREFIX}{path}",
+                advice="copy the file that is meant into the folder",
+            )
 
 
 def _kind(names: tuple[str, ...], path: Path) -> str:
@@ -140,5 +166,5 @@ def _refused(path: Path, what: str) -> MalformedSource:
     return MalformedSource(
         f"these are no opened marks: {what}",
         exhibit=f"{PREFIX}{path}",
-        advice="give the folder that 'filiation canary reveal' or 'filiation lot open' wrote",
+        advice=ADVICE,
     )

@@ -24,7 +24,8 @@ KINDS = (
 
 
 def open_source(location: str | Path, *, name: str | None = None, lineage_id: str = "") -> Source:
-    """The source at `location`: a folder, a file, a hub id `org/name[@revision]`, or recorded answers `transcripts:FILE#MODEL`.
+    """The source at `location`: a folder, a file, a hub id `org/name[@revision]`, recorded answers `transcripts:FILE#MODEL`,
+    a pack's model `pack:NAME#MODEL`, or opened marks `marks:FOLDER`.
 
     `name` is what reports call it; `lineage_id` declares which independent training it comes from. Only headers are
     read. Raises SourceError where there is nothing readable, UsageError on a kind that is not supported, MissingExtra
@@ -47,9 +48,9 @@ def open_source(location: str | Path, *, name: str | None = None, lineage_id: st
 
         return PackSource(text, name=name or "", lineage_id=lineage_id)
     if text.startswith(MARKS):
-        from filiation.sources.marks import marks_at
+        from filiation.sources.marks import folder_of, marks_at
 
-        return marks_at(Path(text.removeprefix(MARKS)).expanduser(), name=name or "", lineage_id=lineage_id)
+        return marks_at(folder_of(text), name=name or "", lineage_id=lineage_id)
     path = Path(location).expanduser()
     try:
         is_folder, exists = path.is_dir(), path.exists()

@@ -152,6 +152,17 @@ def pairs(entries: Sequence[str] | None, option: str) -> dict[str, str]:
     return found
 
 
+def parameters_of(entries: Sequence[str] | None) -> dict[str, dict[str, Setting]]:
+    """'--parameter EXAMINER.NAME=VALUE' options by examiner. Raises UsageError."""
+    found: dict[str, dict[str, Setting]] = {}
+    for name, value in pairs(entries, "--parameter").items():
+        examiner, dot, parameter = name.partition(".")
+        if not dot:
+            raise UsageError(f"--parameter {name} names no examiner", advice="give EXAMINER.NAME=VALUE")
+        found.setdefault(examiner, {})[parameter] = setting(value)
+    return found
+
+
 def setting(text: str) -> Setting:
     """A value as TOML would read it without quotes: a number, true or false, or else the text itself."""
     if text in ("true", "false"):

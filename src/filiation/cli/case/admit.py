@@ -23,7 +23,8 @@ def admit(
         str,
         typer.Argument(
             help="A model's folder or file, a hub id, transcripts:FILE#MODEL (without a model: all in the file), pack:NAME#MODEL, "
-            "an endpoint still to be asked, or any file as material.",
+            "marks:FOLDER (what the reference's owner planted or drew by lot, opened), an endpoint still to be asked, or any file "
+            "as material.",
             metavar="LOCATION",
         ),
     ],

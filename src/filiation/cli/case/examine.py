@@ -16,10 +16,9 @@ from filiation.cli.case.acting import (
     Secret,
     TrustSize,
     held,
-    pairs,
+    parameters_of,
     places_at,
     secrets_at,
-    setting,
 )
 from filiation.errors import UsageError
 
@@ -79,7 +78,7 @@ def examine(
                     only=names(only),
                     reference=reference,
                     controls=control,
-                    parameters=_parameters(parameter),
+                    parameters=parameters_of(parameter),
                     seed=seed,
                     places=places,
                     trust_size=trust_size,
@@ -95,13 +94,3 @@ def examine(
                 typer.echo(f"{entry.subject}: {marked}outcomes {entry.outcomes}")
             if not done:
                 typer.echo("everything is examined already")
-
-
-def _parameters(given: list[str] | None) -> dict[str, dict[str, bool | int | float | str]]:
-    found: dict[str, dict[str, bool | int | float | str]] = {}
-    for name, value in pairs(given, "--parameter").items():
-        examiner, dot, parameter = name.partition(".")
-        if not dot:
-            raise UsageError(f"--parameter {name} names no examiner", advice="give EXAMINER.NAME=VALUE")
-        found.setdefault(examiner, {})[parameter] = setting(value)
-    return found
