@@ -65,7 +65,7 @@ def related(reference: str | Path, suspect: str | Path, **parameters: Any) -> Re
 def test_nothing_is_run_unasked_and_the_outcome_says_how_to_ask(zoo: Zoo) -> None:
     (outcome,) = compare(zoo["base-a"], zoo["fine-tuned"], only=("output_subspace",)).outcomes
     assert not isinstance(outcome, Finding | Inconclusive)
-    assert "set the parameter run of output_subspace to true" in outcome.reason
+    assert "set the parameter run of output_subspace to true in a plan" in outcome.reason
 
 
 def test_asked_for_it_is_run_and_found(zoo: Zoo) -> None:

@@ -13,38 +13,41 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from filiation.errors import SourceError, UsageError
 from filiation.evidence import (
     Absent,
     Access,
     Characteristic,
     Coincidences,
     Companion,
-    Effect,
     Finding,
     Identity,
-    Inconclusive,
-    Lineages,
     Multiplicity,
     Null,
     Observation,
     Outcome,
-    Power,
     Proposition,
     Relation,
     Relations,
     Test,
     digest,
-    round_against_accuser,
 )
 from filiation.examiners.examiner import Progress, Subject, silent
-from filiation.examiners.outcomes import common_fields
+from filiation.examiners.outcomes import (
+    effect_of,
+    figures_of,
+    finding_of,
+    inconclusive_of,
+    registered_lineages,
+    registered_power,
+    share_to_detect,
+)
 from filiation.measures.output_subspace import (
     ANSWERS_PER_DIRECTION,
     OutputLayer,
@@ -57,12 +60,7 @@ from filiation.measures.output_subspace import (
 from filiation.sources.families import Decoder, Role, decoder_of
 from filiation.sources.residual import ResidualView
 from filiation.sources.source import Source
-from filiation.sources.tokenizers import TokenizerDefinition
-from filiation.statistics.coincidences import log10_upper_tail, resolution_log10_p
-from filiation.statistics.e_values import log10_e_value
-from filiation.statistics.intervals import share_interval
-from filiation.statistics.likelihood import upper_limit
-from filiation.statistics.power import detectable_share
+from filiation.sources.tokenizers import TokenizerDefinition, ids_by_bytes, ids_in_common
 from filiation.statistics.register import Calibration, RegisterEntry
 
 NAME = "output_subspace"
@@ -115,8 +113,8 @@ PARAMETERS: dict[str, bool | int | float | str] = {
     "tokens": 8,  # tokens looked at per direction, drawn by lot from those in common
 }
 ASK_FOR_IT = (
-    "the suspect's log-probabilities were not recorded, and it is not run unasked: set the parameter run of output_subspace to "
-    'true (needs pip install "filiation[models]"), or give a recording that lists enough of them'
+    "the suspect's log-probabilities were not recorded, and it is not run unasked: give --run-models, or set the parameter run of "
+    'output_subspace to true in a plan (needs pip install "filiation[models]"), or give a recording that lists enough of them'
 )
 SEEN_UP_TO = 1024
 """Hidden size of a reference up to which the suspect's own is looked for: beyond, the decomposition takes hours."""
@@ -186,7 +184,11 @@ def relate(first: Subject, second: Subject, seed: int, progress: Progress = sile
     if suspect["part"] == "weights" and not parameters["run"]:
         return Absent(reason=ASK_FOR_IT)
     rng = np.random.default_rng(seed)
-    gathered = (_run if suspect["part"] == "weights" else _read)(first, second, parameters, rng, progress)
+    try:
+        gathered = (_run if suspect["part"] == "weights" else _read)(first, second, parameters, rng, progress)
+    except (SourceError, UsageError) as error:
+        # What cannot be run can still be compared by other examiners: a reason, not an end.
+        return Absent(reason=f"it cannot be run: {error.exhibit or 'the model'}: {error.message}")
     if isinstance(gathered, Absent):
         return gathered
     tokens, log_probabilities, rounding = gathered
@@ -253,7 +255,10 @@ def _run(
 ) -> Gathered | Absent:
     """The reference's token ids, the suspect's log-probabilities of the same tokens after random ones, and rounding."""
     width = int(first.observation.content["hidden_size"])
-    ours, theirs = _shared_tokens(first, second)
+    _, ours, theirs = ids_in_common(
+        [subject.source.tokenizer() for subject in (first, second)],
+        [int(subject.observation.content["vocabulary_size"]) for subject in (first, second)],
+    )
     if len(ours) < FEWEST_TOKENS * width:
         return Absent(
             reason=f"{len(ours)} tokens in common; {FEWEST_TOKENS * width} are needed for {width} hidden dimensions"
@@ -275,13 +280,13 @@ def _collected(
     source: Source, contexts: NDArray[np.intp], tokens: NDArray[np.intp], progress: Progress
 ) -> NDArray[np.float32]:
     """Log-probabilities of some tokens after every beginning of every context; of a whole vocabulary they would fill memory."""
-    from filiation.sources.running import load_model
+    from filiation.sources.running import load_source
 
     key = digest([contexts.tolist(), tokens.tolist()])
     known = _answers.setdefault(source, {})
     if key not in known:
         known.clear()
-        model = load_model(source.location, name=source.name)
+        model = load_source(source)
         blocks = []
         for start in range(0, len(contexts), BLOCK):
             progress(f"running {source.name}", 0.8 * start / len(contexts))
@@ -316,36 +321,10 @@ def _read(
     return tokens, values, rounding_share(values, "float32", decimals=4)
 
 
-def _shared_tokens(first: Subject, second: Subject) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Ids of the tokens both have, in the order of their bytes; by id where a tokenizer is missing and sizes are equal."""
-    sizes = [int(subject.observation.content["vocabulary_size"]) for subject in (first, second)]
-    definitions = [subject.source.tokenizer() for subject in (first, second)]
-    if any(isinstance(definition, Absent) for definition in definitions):
-        ids = np.arange(sizes[0] if sizes[0] == sizes[1] else 0, dtype=np.intp)
-        return ids, ids
-    one, other = (_ids_by_bytes(definition, size) for definition, size in zip(definitions, sizes, strict=True))
-    pairs = [(one[token], other[token]) for token in sorted(one.keys() & other.keys())]
-    ours, theirs = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
-    return ours, theirs
-
-
-def _ids_by_bytes(definition: TokenizerDefinition, size: int) -> dict[bytes, int]:
-    """Learned tokens that have a row; of two ids for the same bytes the first."""
-    learned = ~(definition.special | definition.byte_fallback) & (definition.ids < size)
-    ids: dict[bytes, int] = {}
-    for token, token_id in _some(definition.tokens, definition.ids, learned):
-        ids.setdefault(token, token_id)
-    return ids
-
-
-def _some(tokens: Sequence[bytes], ids: NDArray[np.int64], kept: NDArray[np.bool_]) -> list[tuple[bytes, int]]:
-    return [(tokens[at], int(ids[at])) for at in np.flatnonzero(kept).tolist() if tokens[at]]
-
-
 def _ids_by_text(definition: TokenizerDefinition, size: int) -> dict[str, int]:
     """Tokens by the text a recording would show; bytes that are no text by themselves are left out."""
     named: dict[str, int] = {}
-    for token, token_id in _ids_by_bytes(definition, size).items():
+    for token, token_id in ids_by_bytes(definition, size).items():
         try:
             named[token.decode()] = token_id
         except UnicodeDecodeError:
@@ -389,16 +368,9 @@ def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Cal
     entry = next((entry for entry in calibration.entries if entry.test == test.id), None)
     reason = _reason_to_decline(pair.content, entry)
     if reason or entry is None or entry.chance is None:
-        return (
-            Inconclusive(
-                **common_fields(test, pair, VERSION),
-                reason=reason or f"not validated: the register of nulls has no chance for {test.id}",
-                companions=_companions(pair.content),
-                limitations=LIMITATIONS,
-                seed=pair.seed,
-                observations=(digest(pair),),
-            ),
-        )
+        reason = reason or f"not validated: the register of nulls has no chance for {test.id}"
+        companions = _companions(pair.content)
+        return (inconclusive_of(test, pair, reason, version=VERSION, companions=companions, limitations=LIMITATIONS),)
     return (_finding(test, pair, entry, entry.chance, calibration),)
 
 
@@ -416,45 +388,20 @@ def _reason_to_decline(content: dict[str, Any], entry: RegisterEntry | None) -> 
 def _finding(test: Test, pair: Relation, entry: RegisterEntry, chance: float, calibration: Calibration) -> Finding:
     content = pair.content
     count, opportunities = int(content["count"]), int(content["opportunities"])
-    seen = Coincidences(count=count, opportunities=opportunities, chance=chance)
-    low, high = share_interval(count, opportunities)
-    detectable = detectable_share(opportunities, chance, entry.detection_log10_p)
-    strangers = sum(kind.lineages for kind in entry.strangers)
-    exceeding = sum(kind.exceeding for kind in entry.strangers)
-    return Finding(
-        **common_fields(test, pair, VERSION),
-        reason="examined",
-        count=count,
-        opportunities=opportunities,
-        chance=chance,
-        log10_p=round_against_accuser(min(0.0, log10_upper_tail(seen)), accuses_when="small"),
-        log10_e=round_against_accuser(log10_e_value(seen), accuses_when="large"),
-        resolution_log10_p=round_against_accuser(min(0.0, resolution_log10_p(seen)), accuses_when="small"),
-        effect=Effect(
-            name="share of the output layer's directions",
-            value=round(count / opportunities, 6),
-            low=round(low, 6),
-            high=round(high, 6),
-        ),
-        power=Power(
-            threshold_log10_p=entry.detection_log10_p,
-            detectable_share=1.0 if isinstance(detectable, Absent) else round(detectable, 6),
-            relations=entry.relatives,
-        ),
-        lineages=Lineages(
-            strangers=strangers,
-            strangers_exceeding=exceeding,
-            upper_limit=round(upper_limit(exceeding, strangers), 6),
-        ),
+    return finding_of(
+        test,
+        pair,
+        figures_of(Coincidences(count=count, opportunities=opportunities, chance=chance)),
+        version=VERSION,
+        effect=effect_of("share of the output layer's directions", count, opportunities),
+        power=registered_power(entry, share_to_detect(opportunities, chance, entry.detection_log10_p)),
+        parameters=content["parameters"],
+        calibration=calibration,
+        lineages=registered_lineages(entry),
         multiplicity=Multiplicity(searched=1, rule="one reading"),
         companions=_companions(content),
         assumptions=ASSUMPTIONS,
         limitations=LIMITATIONS,
-        direction="not told",
-        seed=pair.seed,
-        parameters_digest=digest(content["parameters"]),
-        calibration_digest=calibration.digest,
-        observations=(digest(pair),),
     )
 
 

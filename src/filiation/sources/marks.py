@@ -128,6 +128,8 @@ def _names(path: Path) -> tuple[str, ...]:
         size = sum((path / name).stat().st_size for name in found)
     except OSError as error:
         raise _refused(path, f"it cannot be read: {error.strerror or error}") from error
+    if not all(name.isprintable() for name in found):
+        raise _refused(path, "the name of a file holds characters that cannot be printed")
     _refuse_escape(path, found)
     if len(found) > MOST_FILES or size > LARGEST:
         raise _refused(path, f"{len(found)} files of {size} bytes are more than marks have")
