@@ -1,6 +1,7 @@
 """How well planted canaries survive: what is done to weights, and distillation into a student that never saw a planted line.
 
-    python -m studies.canary_survival                 # full: 128 canaries, twelve minutes of one core
+    python -m studies.canary_survival                 # full: 256 canaries, three lineages, about forty minutes of one core
+    python -m studies.canary_survival --lineages 1    # the first of them alone
     python -m studies.canary_survival --size small    # 32 canaries, under three minutes; prints, writes nothing
 
 A base is pre-trained on code and chat lines, then fine-tuned on chat lines in which each canary stands `dose` times; a sibling is
@@ -16,7 +17,10 @@ fine-tuned on the same lines without canaries; a stranger is pre-trained from an
 Of each model: agreements of its likeliest answers with the labels, and the ranks of the labelled options' log-probabilities, by the
 functions that a verifier runs. Trained models and answers are kept under `.cache/canary-survival`; a run that was stopped goes on.
 
-Writes `studies/results/canary_survival.json` and `docs/pictures/canary-survival.svg`.
+A lineage has its own base, stranger, canaries, labels and other text. The first has every point, the further ones the main ones; of a point
+that several have, the weakest p is shown, and the interval that holds all of theirs (`studies.canary_table`).
+
+Writes `studies/results/canary_survival.json` and `docs/pictures/canary-survival.svg` after each lineage, and prints the docs' tables.
 """
 
 from __future__ import annotations
@@ -57,6 +61,7 @@ from studies.canary_lines import (
 )
 from studies.canary_models import answers, fine_tune, loss_on, option_log_probabilities, teachers_logits
 from studies.canary_picture import picture
+from studies.canary_table import tables
 from studies.zoo.architectures import load
 from studies.zoo.corpus import read_corpus
 from studies.zoo.derivations import METHODS, Parent, Workshop
@@ -86,6 +91,7 @@ class Plan:
     exposures: tuple[int, ...]
     student_lines: int
     shares: tuple[tuple[int, int], ...]
+    arms: tuple[str, ...] = ("text", "logits")
     rows: int = 32
     learning_rate: float = 3e-3
     seed: int = 20_261_121
@@ -97,14 +103,14 @@ SIZE = replace(
 )
 PLANS = {
     "full": Plan(
-        canaries=128,
+        canaries=256,
         size=SIZE,
         doses=(4, 16, 64),
         other_lines=2048,
         story_lines=8000,
         exposures=(0, 1, 2, 4, 8, 16, 64),
         student_lines=2048,
-        shares=((8, 0), (8, 512), (8, 8192), (16, 0), (16, 8192)),
+        shares=((1, 8192), (4, 0), (4, 8192), (16, 0), (16, 8192)),
     ),
     "small": Plan(
         canaries=32,
@@ -137,6 +143,9 @@ PLANS = {
         seed=3,
     ),
 }
+_MAIN = replace(PLANS["full"], arms=("text",), exposures=(0, 4, 16, 64), shares=())
+FURTHER = {"full": (replace(_MAIN, seed=31), replace(_MAIN, seed=47))}
+"""Lineages after the first, with their main points only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +176,7 @@ def points(plan: Plan) -> Iterator[Point]:
     )
     yield _planted(max(plan.doses))
     yield from _derived(top)
-    for arm in ("text", "logits"):
+    for arm in plan.arms:
         for exposures in plan.exposures:
             yield _student(top, arm, exposures, plan.student_lines, "student")
     for exposures, lines in plan.shares:
@@ -395,11 +404,8 @@ class Study:
             found.append(row)
         return {
             "canaries": len(self.canaries),
-            "options": OPTIONS,
             "plan": asdict(self.plan),
             "parameters": sum(each.numel() for each in self._model("base").parameters()),
-            "log10 alpha": LOG10_ALPHA,
-            "power": POWER,
             "points": found,
         }
 
@@ -485,6 +491,53 @@ def batches_by_ranks(ranks: np.ndarray) -> int | None:
     return math.ceil(((threshold + certainty) / gained) ** 2 / BATCH_OF_CANARIES)
 
 
+def together(lineages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is published: every lineage as it was measured, and of each point the figures of all lineages that have it."""
+    rows: dict[str, list[Mapping[str, Any]]] = {}
+    for lineage in lineages:
+        for row in lineage["points"]:
+            rows.setdefault(row["name"], []).append(row)
+    return {
+        "canaries": lineages[0]["plan"]["canaries"],
+        "options": OPTIONS,
+        "log10 alpha": LOG10_ALPHA,
+        "power": POWER,
+        "parameters": lineages[0]["parameters"],
+        "points": [pooled(of_one) for of_one in rows.values()],
+        "lineages": [dict(lineage) for lineage in lineages],
+    }
+
+
+def pooled(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One point over its lineages: the share kept of all their canaries, the widest interval, the weakest p.
+
+    The interval goes from the lowest lower limit to the highest upper one of the lineages' own: no smaller for there being several,
+    because canaries of one lineage are forgotten together.
+    """
+    kept = sum(row["agreements"] for row in rows) / sum(row["of"] for row in rows)
+    low = min(row["kept low"] for row in rows)
+    by_ranks = [row["batches by ranks, about"] for row in rows]
+    same = ("name", "group", "said", "settings", "exposures", "share of text")
+    return {name: rows[0][name] for name in same if name in rows[0]} | {
+        "agreements": [row["agreements"] for row in rows],
+        "of": rows[0]["of"],
+        "kept": round(survival(kept), 4),
+        "kept by lineage": [row["kept"] for row in rows],
+        "kept low": low,
+        "kept high": max(row["kept high"] for row in rows),
+        "log10 p": max(row["log10 p"] for row in rows),
+        "mean rank": round(sum(row["mean rank"] for row in rows) / len(rows), 4),
+        "log10 p by ranks": max(row["log10 p by ranks"] for row in rows),
+        "batches": batches_needed(survival(kept)),
+        "batches at most": batches_needed(low),
+        "batches by ranks, about": None if None in by_ranks else max(by_ranks),
+        "decoys": [row["decoys"] for row in rows],
+        "log10 p of the decoys": min(row["log10 p of the decoys"] for row in rows),
+        "log10 p of the decoys by ranks": min(row["log10 p of the decoys by ranks"] for row in rows),
+        "loss": [row["loss"] for row in rows],
+    }
+
+
 def line_of(row: Mapping[str, Any]) -> str:
     """One point as a person reads it."""
     batches = {name: row[name] or "-" for name in ("batches", "batches by ranks, about")}
@@ -499,13 +552,18 @@ def line_of(row: Mapping[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="python -m studies.canary_survival", description=__doc__)
     parser.add_argument("--size", choices=sorted(PLANS), default="full")
+    parser.add_argument("--lineages", type=int, metavar="N", help="no more than the first N of them")
     parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR", help="where models are kept")
     chosen = parser.parse_args(arguments)
     settle("cpu")
-    found = Study(PLANS[chosen.size], chosen.cache, lambda line: print(line, flush=True)).run()
-    if chosen.size == "full":
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-        PICTURE.write_text(picture(found))
+    lineages: list[dict[str, Any]] = []
+    for plan in (PLANS[chosen.size], *FURTHER.get(chosen.size, ()))[: chosen.lineages]:
+        lineages.append(Study(plan, chosen.cache, lambda line: print(line, flush=True)).run())
+        found = together(lineages)
+        if chosen.size == "full":
+            RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+            PICTURE.write_text(picture(found))
+    print(tables(found))
     return found
 
 

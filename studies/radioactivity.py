@@ -27,11 +27,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import kstest
 
-from filiation.cli.watermark.detection import exact_log10_p, expected
 from filiation.measures.radioactivity import closed_windows, open_windows
-from filiation.measures.watermarks import GreenListKey, GreenReading, GumbelKey, WatermarkKey, reading
+from filiation.measures.watermarks import GreenListKey, GreenReading, GumbelKey, WatermarkKey, reading, recorded
 from filiation.measures.watermarks.generation import marked_answers
-from studies.watermarks import continuous_p, draws, pieces
+from filiation.statistics.watermark_tails import read_score
+from studies.watermarks import continuous_p, draws, exact_log10_p, pieces
 from studies.zoo.architectures import configuration, fresh
 from studies.zoo.corpus import encode, read_corpus, trained_tokenizer
 from studies.zoo.sizes import FULL, TEST, Size
@@ -168,7 +168,7 @@ def judged(windows_of: Callable[[int, WatermarkKey], Ids], key: WatermarkKey, mo
         "tokens": most,
         "windows judged": seen.opportunities,
         "score": round(figure, 1),
-        "expected": round(expected(seen), 1),
+        "expected": round(read_score(recorded(seen)).expected, 1),
         "log10 p": round(log10_p, 2),
         "tokens to log10 p below": needed,
     }

@@ -29,10 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom, kstest
 
-from filiation.cli.watermark.detection import exact_log10_p
 from filiation.measures.watermarks import (
     GreenListKey,
-    GreenReading,
     GumbelKey,
     Reading,
     SynthIDKey,
@@ -41,6 +39,7 @@ from filiation.measures.watermarks import (
     WatermarkKey,
     counted_windows,
     reading,
+    recorded,
     synthid_reading,
     windows_of,
 )
@@ -85,21 +84,17 @@ def pieces(tokens: Ids, length: int, number: int, rng: np.random.Generator) -> I
 # ----------------------------------------------------------------------------------------------------------------- law
 
 
+def exact_log10_p(seen: Reading, key: WatermarkKey) -> float:
+    """log10 of the exact tail, as it is printed before rounding."""
+    return tails.log10_p_of(tails.read_score(recorded(seen)), key.log10_keys)
+
+
 def continuous_p(seen: Reading, key: WatermarkKey, uniform: float) -> float:
     """P(S > s) + uniform P(S = s): uniform under the law, whether that is discrete or not."""
-    at_least = 10 ** exact_log10_p(seen, key)
-    if isinstance(seen, GreenReading):
-        possible = sum(min(size, seen.list_size) for size in seen.sizes)
-        if seen.count == possible:
-            return uniform * at_least
-        more = 10 ** tails.log10_green_tail(seen.count + 1, seen.sizes, seen.list_size, seen.vocabulary)
-    elif isinstance(seen, SynthIDReading):
-        layers = len(seen.by_layer)
-        if seen.count == layers * int(seen.every_key.max()):
-            return uniform * at_least
-        more = 10 ** tails.log10_layers_tail(seen.count + 1, seen.every_key, layers)
-    else:
+    at_least, score = 10 ** exact_log10_p(seen, key), tails.read_score(recorded(seen))
+    if isinstance(score, tails.SumScore):
         return at_least
+    more = 10 ** score.log10_tail(score.count + 1) if score.count < score.largest else 0.0
     return more + uniform * (at_least - more)
 
 
@@ -264,13 +259,17 @@ def power(
 
 
 def _entropy(model: Any, prompts: Ids, answers: list[Ids], temperature: float) -> float:
+    """The mean over all places of all answers, which need not be equally long."""
     import torch
 
-    whole = torch.tensor(np.concatenate([prompts, np.stack(answers)], axis=1))
-    with torch.no_grad():
-        scores = model(whole).logits[:, prompts.shape[1] - 1 : -1].double() / temperature
-    log_chances = torch.log_softmax(scores, dim=-1)
-    return round(float(-(log_chances.exp() * log_chances).sum(dim=-1).mean()), 3)
+    found: list[float] = []
+    for prompt, answer in zip(prompts, answers, strict=True):
+        whole = torch.tensor(np.concatenate([prompt, answer])[None])
+        with torch.no_grad():
+            scores = model(whole).logits[0, len(prompt) - 1 : -1].double() / temperature
+        log_chances = torch.log_softmax(scores, dim=-1)
+        found += (-(log_chances.exp() * log_chances).sum(dim=-1)).tolist()
+    return round(math.fsum(found) / len(found), 3)
 
 
 def _needed(texts: list[Ids], key: WatermarkKey) -> tuple[int | None, int | None]:
@@ -362,34 +361,30 @@ def main(arguments: list[str] | None = None) -> None:
         elif part == "coins":
             results["SynthID by fair coins"] = fair_coins(tokens)
         else:
-            results["tokens needed"] = powers(full)
+            results["tokens needed"] = {}
+            for name, figures in powers(full):
+                results["tokens needed"][name] = figures
+                RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def powers(full: bool) -> dict[str, Any]:
-    """Power on the models that are there."""
+def powers(full: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Power on the models that are there, one after another."""
     from studies.zoo.corpus import byte_tokens
 
-    found: dict[str, Any] = {}
     if (base := zoo_base()) is not None:
         ids = byte_tokens(read_corpus().parts["validation"])
         prompts = np.stack(list(pieces(ids, 20, 32 if full else 8, np.random.default_rng(1))))
-        found["zoo base, bytes"] = power(base, prompts, keys=5 if full else 1, tokens=100, temperatures=(0.7, 1.0))
+        yield "zoo base, bytes", power(base, prompts, keys=5 if full else 1, tokens=100, temperatures=(0.7, 1.0))
     if full and (folder := smollm2()) is not None:
         from tokenizers import Tokenizer
 
         said = "The history of the small town by the river begins with a bridge that nobody wanted to build, and"
         start = np.array(Tokenizer.from_file(str(folder / "tokenizer.json")).encode(said).ids, dtype=np.int64)
-        found["SmolLM2-135M"] = power(
-            folder,
-            np.stack([start] * 4),
-            keys=1,
-            tokens=100,
-            temperatures=(1.0,),
-            marks=("lefthash, bias 2", "SynthID", "Gumbel"),
-        )
-        found["SmolLM2-135M, text made into tokens again"] = retokenised(folder, np.stack([start] * 4), tokens=120)
-    return found
+        prompts = np.stack([start] * 4)
+        marks = ("lefthash, bias 2", "SynthID", "Gumbel")
+        yield "SmolLM2-135M", power(folder, prompts, keys=1, tokens=100, temperatures=(1.0,), marks=marks)
+        yield "SmolLM2-135M, text made into tokens again", retokenised(folder, prompts, tokens=120)
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def test_verify_counts_and_says_only_exposure(desk: Desk, recorded: Path, capsys
     assert "p 10^-13" in told  # 16^-12 is 3.6e-15; 3 models and 2 batches are paid for
     assert "24 further answers recorded and not looked at" in told  # those to decoys, too
     for sentence in (
-        "Premise: the key was secret",
+        "premise: The key was secret",
         "show exposure to the planted answers",
         "If nothing is seen, nothing follows",
     ):

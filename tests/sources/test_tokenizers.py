@@ -121,10 +121,12 @@ def test_permuted_ids_change_the_digest_of_the_ids_alone() -> None:
 def test_permuted_ids_are_matched_again_by_the_bytes_of_their_tokens() -> None:
     original, permuted = (read(data) for data in (trained("bpe"), permuted_ids(trained("bpe"), 1)))
     how, first, second = ids_in_common((original, permuted), (len(original), len(permuted)))
-    assert how == "bytes" and len(first) > 100 and (first != second).any()
+    assert (how, len(first) > 100) == ("bytes", True)
+    assert (first != second).any()
     assert [by_id(original)[at] for at in first.tolist()] == [by_id(permuted)[at] for at in second.tolist()]
     _, fewer, _ = ids_in_common((original, permuted), (100, len(permuted)))
-    assert 0 < len(fewer) <= 100 and max(fewer.tolist()) < 100
+    assert 0 < len(fewer) <= 100
+    assert max(fewer.tolist()) < 100
 
 
 def test_without_a_tokenizer_ids_are_the_same_only_where_sizes_are() -> None:

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from filiation.case.ledger import entry_line
 from filiation.errors import FiliationError, RecordError, UsageError
 from filiation.training_transcript import chain, verification
 from filiation.training_transcript.execution import Executed
@@ -302,7 +303,7 @@ def test_a_rewritten_history_has_another_root_and_another_signature(
         if isinstance(body, StateRecorded) and body.step == 8:
             body = msgspec.structs.replace(body, losses=(0.5, *body.losses[1:]))
         entries.append(chain.next_entry(entries, folder.header, body, clock()))
-    (folder.path / LEDGER).write_bytes(b"".join(map(chain.entry_line, entries)))
+    (folder.path / LEDGER).write_bytes(b"".join(map(entry_line, entries)))
     assert failed(verify(TranscriptFolder.open(folder.path), Given())) == {2, 3}
 
 

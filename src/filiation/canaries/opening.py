@@ -6,7 +6,7 @@ second time: whoever has the bundle can hand it on, and a suspect that was train
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -43,6 +43,8 @@ BEACON_CERTIFICATE_FILE = "beacon.pem"
 LEDGER_FILE = "ledger.jsonl"
 REQUEST_FILE = "request.json"
 OPENING_FILE = "opening.json"
+PARTS = (COMMITMENT_FILE, BEACON_FILE, LEDGER_FILE, REQUEST_FILE, OPENING_FILE)
+"""The files that every bundle has."""
 
 Statistic = Literal["agreements", "ranks"]
 
@@ -280,25 +282,36 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
 
 def read_bundle(folder: Path) -> Bundle:
     """The bundle in a folder. RecordError where a part of it is missing."""
+    others = [path.name for kind in ("*.tsr", "*.pem") for path in sorted(folder.glob(kind))]
+    return bundle_from({name: read_file(folder / name) for name in (*PARTS, *others)})
+
+
+def bundle_from(files: Mapping[str, bytes]) -> Bundle:
+    """The bundle that these files are, by name; files that belong to none are left aside. RecordError where a part is missing."""
+    missing = [name for name in PARTS if name not in files]
+    if missing:
+        raise RecordError(
+            f"the bundle lacks {', '.join(missing)}",
+            exhibit="the bundle",
+            advice="give all that 'filiation canary reveal' wrote",
+        )
     return Bundle(
-        commitment=read_file(folder / COMMITMENT_FILE),
-        beacon=read_file(folder / BEACON_FILE),
-        ledger=read_file(folder / LEDGER_FILE),
-        request=read_file(folder / REQUEST_FILE),
-        opening=read_file(folder / OPENING_FILE),
-        beacon_certificate=_perhaps(folder / BEACON_CERTIFICATE_FILE),
-        stamps=_named(folder, "commitment.", ".tsr"),
-        certificates=_named(folder, "authority.", ".pem"),
+        commitment=files[COMMITMENT_FILE],
+        beacon=files[BEACON_FILE],
+        ledger=files[LEDGER_FILE],
+        request=files[REQUEST_FILE],
+        opening=files[OPENING_FILE],
+        beacon_certificate=files.get(BEACON_CERTIFICATE_FILE, b""),
+        stamps=_named(files, stamp_name),
+        certificates=_named(files, certificate_name),
     )
 
 
-def _perhaps(path: Path) -> bytes:
-    return read_file(path) if path.exists() else b""
-
-
-def _named(folder: Path, before: str, after: str) -> dict[str, bytes]:
-    found = sorted(folder.glob(f"{before}*{after}"))
-    return {path.name[len(before) : -len(after)]: read_file(path) for path in found}
+def _named(files: Mapping[str, bytes], name_of: Callable[[str], str]) -> dict[str, bytes]:
+    """Files that are named after an authority, by its name."""
+    before, after = name_of("|").split("|")
+    inside = {name: name.removeprefix(before).removesuffix(after) for name in sorted(files)}
+    return {authority: files[name] for name, authority in inside.items() if authority and name == name_of(authority)}
 
 
 def _refused(what: str) -> RecordError:

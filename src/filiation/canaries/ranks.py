@@ -62,6 +62,28 @@ def log10_sum_tail(total: int, scores: Sequence[Scores]) -> float:
     return min(0.0, float(log_moment) - tilt * total + summed.log_upper_tail(total, tilt)) / LN10
 
 
+def share_to_detect(total: int, scores: Sequence[Scores], power: float) -> float:
+    """The share of canaries whose labelled option has to stand first, the others' labels by lot, for the sum to reach `total`.
+
+    It does so with probability `power` or more; to three decimals, rounded up. 1.0 also where not even all would do.
+    """
+    low, high = 0, 1000
+    while low < high:
+        middle = (low + high) // 2
+        summed = sum_of_independent([_with_share_on_top(each, middle / 1000) for each in scores])
+        if summed.log_upper_tail(total, 0.0) >= np.log(power):
+            high = middle
+        else:
+            low = middle + 1
+    return low / 1000
+
+
+def _with_share_on_top(scores: Scores, share: float) -> Masses:
+    masses = (1.0 - share) * np.bincount(scores) / len(scores)
+    masses[max(scores)] += share
+    return Masses(0, masses)
+
+
 def _tilted(scores: Float64, tilt: float) -> Masses:
     """The law of one score under exponential tilting."""
     lowest = int(scores.min())

@@ -13,26 +13,35 @@ from __future__ import annotations
 
 import hmac
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from filiation.canaries import labels as labelling
+from filiation.canaries.answers import Answers as Answers
 from filiation.canaries.canary import Canary, parsed
 from filiation.canaries.opening import Request, Statistic
-from filiation.canaries.ranks import Scores, doubled_ranks, log10_sum_tail
+from filiation.canaries.ranks import doubled_ranks
+from filiation.canaries.tally import (
+    NOT_ANSWERED,
+    NOT_READABLE,
+    Held,
+    Numbers,
+    Reading,
+    Searched,
+    Tally,
+    rounded_p,
+)
+from filiation.canaries.tally import (
+    Counted as Counted,
+)
 from filiation.errors import UsageError
-from filiation.evidence import Coincidences, Record, round_against_accuser
-from filiation.statistics.coincidences import log10_upper_tail, resolution_log10_p
-from filiation.statistics.e_values import log10_e_value, log10_e_value_of_p
+from filiation.evidence import Record, round_against_accuser
 from filiation.statistics.merging import bonferroni
 from filiation.statistics.power import opportunities_needed, share_with_survival
 
-Numbers = NDArray[np.int64]
 _MOST_PLACEBO_LABELS = 4_000_000
 _FEWEST_PLACEBO_KEYS = 19
 CONTROL_LOG10_P = -3.0
@@ -41,30 +50,7 @@ CONTROL_LOG10_P = -3.0
 CONTROLS_WANTED = 20
 
 
-# ------------------------------------------------------------------------------------------------------------- answers
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What one model answered, by the index of the canary: the first answer, and, where had, the log-probability of each option.
-
-    `further`: answers recorded after the first one of a canary; they are counted and not looked at.
-    """
-
-    name: str
-    texts: Mapping[int, str]
-    log_probabilities: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
-    further: int = 0
-
-
-class Counted(Record, frozen=True, kw_only=True):
-    """Agreements (or, for ranks, the sum) among canaries, and how the answers were read."""
-
-    count: int
-    opportunities: int
-    answered: int
-    unparsable: int
-    log10_p: float
+# -------------------------------------------------------------------------------------------------------------- records
 
 
 class Placebo(Record, frozen=True, kw_only=True):
@@ -90,20 +76,6 @@ class ControlModel(Record, frozen=True, kw_only=True):
     name: str
     counted: Counted
     log10_p: float
-
-
-class Searched(Record, frozen=True, kw_only=True):
-    """Everything that could have been chosen, and the log10 of how much."""
-
-    suspects: int
-    cohorts: int
-    batches: int
-    commitments: int
-    statistics: int = len(get_args(Statistic))
-
-    @property
-    def log10_cost(self) -> float:
-        return math.log10(self.suspects * self.cohorts * self.batches * self.commitments * self.statistics)
 
 
 class Score(Record, frozen=True, kw_only=True):
@@ -163,76 +135,27 @@ class Field:
         return np.array(found, dtype=np.int64).reshape(len(cohorts), len(self.canaries))
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One model's answers to a field, reduced to what the labels are held against: `worth[canary][option]`, whole numbers.
-
-    For agreements the chosen option is worth 1 and every other 0; for ranks it is the doubled rank of the option.
-    """
-
-    statistic: Statistic
-    worth: tuple[Scores, ...]
-    answered: int
-    unparsable: int
-
-    @cached_property
-    def _table(self) -> Numbers:
-        """`worth` as a table, canaries x options, filled up with zeros that no label reaches."""
-        table = np.zeros((len(self.worth), max(map(len, self.worth))), dtype=np.int64)
-        for row, worth in enumerate(self.worth):
-            table[row, : len(worth)] = worth
-        return table
-
-    def totals(self, labels: Numbers) -> Numbers:
-        """The statistic under each row of labels."""
-        found: Numbers = self._table[np.arange(len(self.worth)), labels].sum(axis=1)
-        return found
-
-    def log10_p(self, total: int) -> float:
-        if self.statistic == "ranks":
-            return log10_sum_tail(total, self.worth)
-        return log10_upper_tail(self.coincidences(total))
-
-    def log10_e(self, total: int) -> float:
-        if self.statistic == "ranks":
-            return log10_e_value_of_p(self.log10_p(total))
-        return log10_e_value(self.coincidences(total))
-
-    def resolution(self) -> float:
-        if self.statistic == "ranks":
-            return self.log10_p(sum(map(max, self.worth)))
-        return resolution_log10_p(self.coincidences(0))
-
-    def coincidences(self, count: int) -> Coincidences:
-        chances = tuple(1.0 / len(worth) for worth in self.worth)
-        if len(set(chances)) == 1:
-            return Coincidences(count=count, opportunities=len(chances), chance=chances[0])
-        return Coincidences(count=count, opportunities=len(chances), chances=chances)
-
-    def counted(self, total: int) -> Counted:
-        return Counted(
-            count=total,
-            opportunities=len(self.worth),
-            answered=self.answered,
-            unparsable=self.unparsable,
-            log10_p=_p(self.log10_p(total)),
-        )
-
-
 def read_answers(canaries: Sequence[Canary], answers: Answers, statistic: Statistic) -> Reading:
     """A model's answers as the labels are held against them. A canary without log-probabilities ranks all options level."""
-    worth: list[Scores] = []
-    answered = unparsable = 0
-    for canary in canaries:
-        text = answers.texts.get(canary.index)
-        choice = None if text is None else parsed(text, canary.options, canary.parser)
-        answered += text is not None
-        unparsable += text is not None and choice is None
-        if statistic == "ranks":
-            worth.append(doubled_ranks(_given(canary, answers)))
-        else:
-            worth.append(tuple(int(number == choice) for number in range(len(canary.options))))
-    return Reading(statistic, tuple(worth), answered, unparsable)
+    return held(canaries, answers, statistic, (0,) * len(canaries)).reading(statistic)
+
+
+def held(canaries: Sequence[Canary], answers: Answers, statistic: Statistic, labels: Sequence[int]) -> Held:
+    """A model's answers beside the labels, as numbers."""
+    return Held(
+        options=tuple(len(canary.options) for canary in canaries),
+        labels=tuple(map(int, labels)),
+        choices=tuple(_choice(canary, answers) for canary in canaries),
+        ranks=tuple(doubled_ranks(_given(canary, answers)) for canary in canaries) if statistic == "ranks" else (),
+    )
+
+
+def _choice(canary: Canary, answers: Answers) -> int:
+    text = answers.texts.get(canary.index)
+    if text is None:
+        return NOT_ANSWERED
+    found = parsed(text, canary.options, canary.parser)
+    return NOT_READABLE if found is None else found
 
 
 def _given(canary: Canary, answers: Answers) -> tuple[float, ...]:
@@ -264,15 +187,41 @@ class Opened:
     def field_of(self, decoys: bool) -> Field:
         return Field(tuple(canary for canary in self.canaries if canary.decoy == decoys), self.beacon)
 
+    @cached_property
+    def labels(self) -> Numbers:
+        """The labels of all canaries in every cohort that was committed to, cohorts x canaries."""
+        return self.field_of(decoys=False).labels(self.key, range(self.cohorts))
+
+    def placebo_labels(self, keys: int) -> Numbers:
+        """The labels under keys that nobody used, keys x cohorts x canaries; with many cohorts fewer keys than asked for."""
+        if keys not in self._placebo_labels:
+            field_ = self.field_of(decoys=False)
+            affordable = _MOST_PLACEBO_LABELS // (self.cohorts * len(field_.canaries))
+            drawn = range(max(_FEWEST_PLACEBO_KEYS, min(keys, affordable)))
+            self._placebo_labels[keys] = np.array(
+                [field_.labels(placebo_key(self.placebo_seed, number), range(self.cohorts)) for number in drawn],
+                dtype=np.int16,
+            )
+        return self._placebo_labels[keys]
+
+    @cached_property
+    def _placebo_labels(self) -> dict[int, Numbers]:
+        """Kept, because every model of a verification is held against the same ones."""
+        return {}
+
 
 def scored(opened: Opened, request: Request, suspects: Sequence[Answers], controls: Sequence[Answers] = ()) -> Scored:
     """Score the suspects of a request, and the unrelated models beside them. Raises UsageError for suspects that it does not name."""
     _check_names(request, suspects, controls)
-    beside = _control_models(opened, request, controls)
+    beside = tuple(control_of(each.name, tallied(opened, request, each), len(controls)) for each in controls)
     return Scored(
-        scores=tuple(_score(opened, request, suspect) for suspect in suspects),
+        scores=tuple(score_of(each.name, tallied(opened, request, each)) for each in suspects),
         controls=beside,
-        warnings=(*_missing_suspects(request, suspects), *_warnings_of_controls(request, beside)),
+        warnings=(
+            *_missing_suspects(request, suspects),
+            *control_warnings(beside),
+            *_missing_controls(request, beside),
+        ),
     )
 
 
@@ -288,102 +237,92 @@ def _check_names(request: Request, suspects: Sequence[Answers], controls: Sequen
         raise UsageError("no suspect is given", advice="give --suspect NAME=SOURCE")
 
 
-def _score(opened: Opened, request: Request, suspect: Answers) -> Score:
-    field_, key = opened.field_of(decoys=False), opened.key
-    reading = read_answers(field_.canaries, suspect, request.statistic)
-    searched = _searched(opened, request)
-    totals = reading.totals(field_.labels(key, range(opened.cohorts)))
+# -------------------------------------------------------------------------------------------------------------- tallies
+
+
+def tallied(opened: Opened, request: Request, answers: Answers) -> Tally:
+    """Count one model's answers against the labels of every cohort, and against what should show nothing."""
+    planted, decoys = opened.field_of(decoys=False), opened.field_of(decoys=True)
+    reading = read_answers(planted.canaries, answers, request.statistic)
+    totals = reading.totals(opened.labels)
     cohort = int(totals.argmax())
-    total = int(totals[cohort])
-    decoys = _decoys(opened, request, suspect, cohort)
-    placebo = _placebo(opened, request, field_, reading, total)
-    wrong = _wrong_cohorts(opened, request, field_, reading)
-    agreements = read_answers(field_.canaries, suspect, "agreements")
-    return Score(
-        suspect=suspect.name,
+    # The committed key is one more draw of the same kind for a suspect that does not depend on it, so the placebo p is exact without
+    # any law; its search over cohorts is made, too.
+    placebo = reading.totals(opened.placebo_labels(request.placebo_keys)).max(axis=1)
+    unused = planted.labels(opened.key, range(opened.cohorts, opened.cohorts + request.wrong_cohorts))
+    return Tally(
         statistic=request.statistic,
         cohort=cohort,
-        options=tuple(sorted({len(canary.options) for canary in field_.canaries})),
-        counted=reading.counted(total),
-        further_answers=suspect.further,
-        log10_p=_p(bonferroni(reading.log10_p(total), searched.log10_cost)),
-        log10_e=round_against_accuser(reading.log10_e(total) - searched.log10_cost, accuses_when="large"),
-        resolution_log10_p=_p(bonferroni(reading.resolution(), searched.log10_cost)),
-        effect=_surviving(agreements, int(agreements.totals(field_.labels(key, [cohort]))[0])),
-        searched=searched,
-        decoys=decoys,
-        placebo=placebo,
-        wrong_cohorts=wrong,
-        warnings=_warnings(decoys, wrong),
+        canaries=held(planted.canaries, answers, request.statistic, opened.labels[cohort]),
+        decoys=held(decoys.canaries, answers, request.statistic, decoys.labels(opened.key, [cohort])[0]),
+        placebo_keys=len(placebo),
+        placebo_reaching=int((placebo >= totals[cohort]).sum()),
+        placebo_largest=int(placebo.max()),
+        unused_cohorts=len(unused),
+        unused_largest=int(reading.totals(unused).max()),
+        searched=Searched(
+            suspects=request.considered, cohorts=opened.cohorts, batches=opened.batches, commitments=opened.commitments
+        ),
+        further_answers=answers.further,
     )
-
-
-def _searched(opened: Opened, request: Request) -> Searched:
-    return Searched(
-        suspects=request.considered, cohorts=opened.cohorts, batches=opened.batches, commitments=opened.commitments
-    )
-
-
-def _surviving(reading: Reading, count: int) -> float:
-    """The share s that solves count = n (s + (1 - s) / M): what survives beyond chance, with M the mean of the chances."""
-    chance = float(np.mean([1.0 / len(worth) for worth in reading.worth]))
-    return round((count / len(reading.worth) - chance) / (1.0 - chance), 3) + 0.0
-
-
-# ------------------------------------------------------------------------------------------------------------- controls
-
-
-def _decoys(opened: Opened, request: Request, suspect: Answers, cohort: int) -> Counted:
-    """The same suspect, key and cohort on the decoys, which were made alike and never planted."""
-    field_ = opened.field_of(decoys=True)
-    reading = read_answers(field_.canaries, suspect, request.statistic)
-    return reading.counted(int(reading.totals(field_.labels(opened.key, [cohort]))[0]))
-
-
-def _placebo(opened: Opened, request: Request, field_: Field, reading: Reading, total: int) -> Placebo:
-    """Keys that nobody used, drawn from the opening and the beacon, everything else the same, the search over cohorts too.
-
-    The committed key is one more draw of the same kind for a suspect that does not depend on it, so p is exact without any law. With
-    many cohorts fewer keys are drawn, 19 at least.
-    """
-    affordable = _MOST_PLACEBO_LABELS // (opened.cohorts * len(field_.canaries))
-    keys = max(_FEWEST_PLACEBO_KEYS, min(request.placebo_keys, affordable))
-    largest = [
-        int(reading.totals(field_.labels(placebo_key(opened.placebo_seed, number), range(opened.cohorts))).max())
-        for number in range(keys)
-    ]
-    reaching = sum(each >= total for each in largest)
-    return Placebo(keys=keys, reaching=reaching, largest=max(largest), p=(1 + reaching) / (keys + 1))
 
 
 def placebo_key(seed: bytes, number: int) -> bytes:
     return hmac.digest(seed, f"filiation canary placebo key {number}".encode(), "sha256")
 
 
-def _wrong_cohorts(opened: Opened, request: Request, field_: Field, reading: Reading) -> WrongCohorts:
+def score_of(name: str, tally: Tally) -> Score:
+    """Every figure of one suspect, from its tally alone."""
+    statistic, searched = tally.statistic, tally.searched
+    reading, total = tally.canaries.reading(statistic), tally.canaries.total(statistic)
+    decoys, wrong = tally.decoys.counted(statistic), _wrong_cohorts(tally, reading)
+    return Score(
+        suspect=name,
+        statistic=statistic,
+        cohort=tally.cohort,
+        options=tuple(sorted(set(tally.canaries.options))),
+        counted=reading.counted(total),
+        further_answers=tally.further_answers,
+        log10_p=rounded_p(bonferroni(reading.log10_p(total), searched.log10_cost)),
+        log10_e=round_against_accuser(reading.log10_e(total) - searched.log10_cost, accuses_when="large"),
+        resolution_log10_p=rounded_p(bonferroni(reading.resolution(), searched.log10_cost)),
+        effect=round(
+            beyond_chance(tally.canaries, tally.canaries.total("agreements") / len(tally.canaries.options)), 3
+        ),
+        searched=searched,
+        decoys=decoys,
+        placebo=Placebo(
+            keys=tally.placebo_keys,
+            reaching=tally.placebo_reaching,
+            largest=tally.placebo_largest,
+            p=(1 + tally.placebo_reaching) / (tally.placebo_keys + 1),
+        ),
+        wrong_cohorts=wrong,
+        warnings=_warnings(decoys, wrong),
+    )
+
+
+def beyond_chance(canaries: Held, share: float) -> float:
+    """The s that solves share = s + (1 - s) c: what is seen beyond chance, with c the mean of the chances."""
+    chance = math.fsum(1.0 / options for options in canaries.options) / len(canaries.options)
+    return (share - chance) / (1.0 - chance) + 0.0
+
+
+# ------------------------------------------------------------------------------------------------------------- controls
+
+
+def _wrong_cohorts(tally: Tally, reading: Reading) -> WrongCohorts:
     """Labels of cohorts beyond those committed to, under the committed key."""
-    beyond = range(opened.cohorts, opened.cohorts + request.wrong_cohorts)
-    largest = int(reading.totals(field_.labels(opened.key, beyond)).max())
-    paid = bonferroni(reading.log10_p(largest), math.log10(len(beyond)))
-    return WrongCohorts(cohorts=len(beyond), largest=largest, log10_p=_p(paid))
+    paid = bonferroni(reading.log10_p(tally.unused_largest), math.log10(tally.unused_cohorts))
+    return WrongCohorts(cohorts=tally.unused_cohorts, largest=tally.unused_largest, log10_p=rounded_p(paid))
 
 
-def _control_models(opened: Opened, request: Request, controls: Sequence[Answers]) -> tuple[ControlModel, ...]:
-    field_ = opened.field_of(decoys=False)
-    under = field_.labels(opened.key, range(opened.cohorts))
-    found = []
-    for control in controls:
-        reading = read_answers(field_.canaries, control, request.statistic)
-        total = int(reading.totals(under).max())
-        cost = _searched(opened, request).log10_cost + math.log10(len(controls))
-        found.append(
-            ControlModel(
-                name=control.name,
-                counted=reading.counted(total),
-                log10_p=_p(bonferroni(reading.log10_p(total), cost)),
-            )
-        )
-    return tuple(found)
+def control_of(name: str, tally: Tally, beside: int) -> ControlModel:
+    """An unrelated model, one of `beside`, from its tally."""
+    counted = tally.canaries.counted(tally.statistic)
+    unpaid = tally.canaries.reading(tally.statistic).log10_p(counted.count)
+    paid = bonferroni(unpaid, tally.searched.log10_cost + math.log10(beside))
+    return ControlModel(name=name, counted=counted, log10_p=rounded_p(paid))
 
 
 def _warnings(decoys: Counted, wrong: WrongCohorts) -> tuple[str, ...]:
@@ -404,7 +343,8 @@ def _missing_suspects(request: Request, suspects: Sequence[Answers]) -> tuple[st
     return (f"the request names suspects that were not scored: {', '.join(missing)}",) if missing else ()
 
 
-def _warnings_of_controls(request: Request, beside: Sequence[ControlModel]) -> tuple[str, ...]:
+def control_warnings(beside: Sequence[ControlModel]) -> tuple[str, ...]:
+    """What unrelated models beside the suspect give away, and that they are too few."""
     warnings = [
         f"the unrelated model {each.name} agrees as well: it was exposed, or the key was not secret"
         for each in beside
@@ -412,10 +352,12 @@ def _warnings_of_controls(request: Request, beside: Sequence[ControlModel]) -> t
     ]
     if len(beside) < CONTROLS_WANTED:
         warnings.append(f"unrelated models beside the suspect: {len(beside)}, where {CONTROLS_WANTED} are asked for")
-    missing = [name for name in request.controls if name not in {each.name for each in beside}]
-    if missing:
-        warnings.append(f"the request names controls that were not given: {', '.join(missing)}")
     return tuple(warnings)
+
+
+def _missing_controls(request: Request, beside: Sequence[ControlModel]) -> tuple[str, ...]:
+    missing = [name for name in request.controls if name not in {each.name for each in beside}]
+    return (f"the request names controls that were not given: {', '.join(missing)}",) if missing else ()
 
 
 # --------------------------------------------------------------------------------------------------------------- design
@@ -428,7 +370,3 @@ def canaries_needed(survival: float, options: int = 16, log10_alpha: float = -12
     """
     chance = 1.0 / options
     return opportunities_needed(chance, share_with_survival(survival, chance), log10_alpha, power)
-
-
-def _p(log10_p: float) -> float:
-    return round_against_accuser(log10_p, accuses_when="small")

@@ -38,7 +38,8 @@ from filiation.canaries.opening import (
     read_request,
 )
 from filiation.canaries.scoring import Opened, Scored
-from filiation.case.commitments import Order, Trust, check_order, sha256_of
+from filiation.case.commitments import Order, Trust, check_order, fingerprints, sha256_of
+from filiation.case.commitments import trust_of as trust_of
 from filiation.case.records import Check, Failure
 from filiation.errors import FiliationError, MissingExtra, RecordError
 from filiation.evidence import Record
@@ -57,7 +58,11 @@ _Found = TypeVar("_Found")
 
 @dataclass(frozen=True)
 class Verified:
-    """A bundle whose checks all hold, and what they found."""
+    """A bundle whose checks all hold, and what they found.
+
+    `certificates`: fingerprints of the root certificates that the order in time rests on, by the name of the authority; 'beacon' is
+    that of a beacon that is held against one.
+    """
 
     commitment: Commitment
     request: Request
@@ -66,6 +71,7 @@ class Verified:
     opened: Opened
     checks: tuple[Check, ...]
     remarks: tuple[str, ...]
+    certificates: dict[str, str]
 
 
 class Result(Record, frozen=True, kw_only=True):
@@ -129,8 +135,22 @@ def _verified(bundle: Bundle, trust: Trust, commitments: int, run: _Run) -> Veri
     canaries = run.check(lambda: _opened(bundle, commitment, sha256, request), len)  # 5
     opened = run.check(lambda: _to_score(bundle, commitment, order, canaries, commitments))  # 6
     return Verified(
-        commitment, request, order, exposure_of(entries, request.batch), opened, tuple(run.checks), order.remarks
+        commitment=commitment,
+        request=request,
+        order=order,
+        exposure=exposure_of(entries, request.batch),
+        opened=opened,
+        checks=tuple(run.checks),
+        remarks=order.remarks,
+        certificates=_certificates(bundle, commitment, order),
     )
+
+
+def _certificates(bundle: Bundle, commitment: Commitment, order: Order) -> dict[str, str]:
+    files = {name: bundle.certificates[name] for name in order.stamps}
+    if commitment.announcement.basis == "nist" and bundle.beacon_certificate:
+        files["beacon"] = bundle.beacon_certificate
+    return {name: ", ".join(sorted(fingerprints(data))) for name, data in files.items()}
 
 
 def _opening_if_readable(bundle: Bundle) -> Opening | None:

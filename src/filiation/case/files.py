@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 import sys
@@ -21,6 +22,9 @@ from filiation.errors import FiliationError, RecordError, UsageError
 
 LEFTOVER = ".new-"
 """How the names of files begin that are still being written; after a crash they are rubbish."""
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""Names that a file may have on every system."""
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -42,6 +46,12 @@ def refuse_link(path: Path) -> None:
     """Raise RecordError where the last part of `path` is a link."""
     if path.is_symlink():
         raise link_refused(path)
+
+
+def refuse_taken(path: Path) -> None:
+    """Raise UsageError where something is, unless it is an empty folder."""
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UsageError("something is there already", exhibit=str(path), advice="name a new or an empty folder")
 
 
 @contextlib.contextmanager
@@ -151,6 +161,24 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+
+
+def append_whole(descriptor: int, data: bytes, size: int, path: Path) -> None:
+    """Write `data` behind the `size` bytes of an open file and force it to the disk, or leave the file as it was.
+
+    Raises UsageError or RecordError. Where even taking away what was written fails, the file is longer than it should be: whoever
+    writes next has to look.
+    """
+    try:
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, size)
+            os.fsync(descriptor)
+        if isinstance(error, OSError):
+            raise not_written(error, path) from error
+        raise
 
 
 def make_folder(path: Path) -> None:

@@ -24,22 +24,25 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from filiation.case import ledger, signing
+from filiation.case.checkpoints import Checkpoint, files_of, sequence_of, signed, stamped
 from filiation.case.files import (
     LEFTOVER,
+    PLAIN_NAME,
+    append_whole,
     make_folder,
     not_written,
     open_to_append,
     read_file,
     reading,
     refuse_link,
+    refuse_taken,
     synchronise_folder,
-    write_all,
     write_file,
     writing,
 )
@@ -54,13 +57,12 @@ from filiation.case.records import (
     Header,
     Opened,
     PublicKey,
-    ReceiptPredicate,
     Recovered,
     Reported,
 )
 from filiation.case.signing import Signer
 from filiation.case.time_stamps import Stamper
-from filiation.errors import MissingExtra, RecordError, SourceError, SourceNotFound, UsageError
+from filiation.errors import MissingExtra, RecordError, SourceError, UsageError
 from filiation.evidence import canonical
 
 HEADER = "case.json"
@@ -75,23 +77,19 @@ FOLDERS = (OBJECTS, CHECKPOINTS, REPORTS, RECORDINGS)
 WRITER = "filiation"
 """The actor of a `recover` entry, where nobody else is named."""
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_CHECKPOINT = re.compile(r"(\d{6}|[1-9]\d{6,})\.json")
 _BESIDE_CHECKPOINT = re.compile(r"(\d{6}|[1-9]\d{6,})\.(?:(?P<authority>.+)\.tsr|receipt\.json)")
 _Record = TypeVar("_Record")
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A signed checkpoint as it stands in the case: what it says, the head that it signs, and the bytes of its file."""
-
-    predicate: CheckpointPredicate
-    head: str
-    data: bytes
+class _Headed(Protocol):
+    @property
+    def format(self) -> str: ...
 
     @property
-    def sequence(self) -> int:
-        return self.predicate.sequence
+    def version(self) -> int: ...
+
+
+_Header = TypeVar("_Header", bound=_Headed)
 
 
 class CaseFolder:
@@ -144,7 +142,7 @@ class CaseFolder:
                 for data in objects:
                     Objects(new / OBJECTS).put(data)
                 write_file(new / LEDGER, ledger.entry_line(entry))
-                write_file(new / HEADER, _header_bytes(header))
+                write_file(new / HEADER, header_bytes(header))
                 os.rename(new, path)
             except BaseException:
                 _remove_tree(new)
@@ -374,19 +372,7 @@ class CaseFolder:
     def _stamped(self, signer: Signer, time: str, stampers: Sequence[Stamper]) -> tuple[Checkpoint, dict[str, bytes]]:
         """A checkpoint and its stamps: signed anew, and stamped anew, until all authorities that it names have stamped it."""
         asked = {_plain(one.authority.name, "the name of an authority", self.path): one for one in stampers}
-        refusals = [] if asked else ["no authority was asked"]
-        while True:
-            made = self._signed(signer, time, tuple(sorted(asked)), "; ".join(refusals))
-            stamps: dict[str, bytes] = {}
-            for name in sorted(asked):
-                try:
-                    stamps[name] = asked[name].stamp(made.data)
-                except (SourceNotFound, RecordError) as error:
-                    refusals.append(f"{name}: {error.message}")
-                    del asked[name]
-                    break
-            else:
-                return made, stamps
+        return stamped(asked, lambda names, unstamped: self._signed(signer, time, names, unstamped))
 
     def _signed(self, signer: Signer, time: str, stamps: tuple[str, ...], unstamped: str) -> Checkpoint:
         last = self.last_checkpoint
@@ -399,21 +385,11 @@ class CaseFolder:
             closed=self.closed,
             previous=hashlib.sha256(last.data).hexdigest() if last else "",
         )
-        data = signing.envelope(signing.checkpoint_statement(predicate, self._head), signer)
-        return Checkpoint(predicate=predicate, head=self._head, data=data)
+        return signed(predicate, self._head, signer)
 
     def _write_checkpoint(self, made: Checkpoint, stamps: dict[str, bytes], signer: Signer) -> None:
-        receipt = ReceiptPredicate(
-            case=self.header.case,
-            sequence=made.sequence,
-            checkpoint=hashlib.sha256(made.data).hexdigest(),
-            stamps={name: hashlib.sha256(stamp).hexdigest() for name, stamp in stamps.items()},
-        )
-        files = {signing.stamp_name(made.sequence, name): stamp for name, stamp in stamps.items()}
-        files[signing.receipt_name(made.sequence)] = signing.envelope(signing.receipt_statement(receipt), signer)
-        files[signing.checkpoint_name(made.sequence)] = made.data
         try:
-            for name, data in files.items():
+            for name, data in files_of(made, stamps, signer).items():
                 write_file(self.path / name, data)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -449,8 +425,7 @@ def _check_place(path: Path) -> None:
             "a case is not made in the folder you work in, which is replaced in one step",
             advice="name a folder inside it",
         )
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UsageError("something is there already", exhibit=str(path), advice="name a new or an empty folder")
+    refuse_taken(path)
 
 
 def _check_case(path: Path) -> None:
@@ -474,12 +449,12 @@ def _inside(folder: Path) -> list[Path]:
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def _header_bytes(header: Header) -> bytes:
+def header_bytes(header: Any) -> bytes:
     return canonical(header) + b"\n"
 
 
 def _read_case(path: Path) -> tuple[Header, tuple[Entry, ...], bytes]:
-    header = _read_header(path / HEADER)
+    header = read_header(path / HEADER, Header, "a case", (FORMAT, VERSION))
     signed = max(_checkpoints(path), default=0)  # before the ledger: a writer may be signing what was not there yet
     entries, rest = ledger.parse(read_file(path / LEDGER), header)
     if signed > len(entries):
@@ -491,21 +466,22 @@ def _read_case(path: Path) -> tuple[Header, tuple[Entry, ...], bytes]:
     return header, entries, rest
 
 
-def _read_header(path: Path) -> Header:
+def read_header(path: Path, kind: type[_Header], of: str, written_by: tuple[str, int]) -> _Header:
+    """The header in a file, whose format and version are `written_by`; `of` says of what it is. Raises RecordError."""
     data = read_file(path)
     try:
-        header = msgspec.json.decode(data, type=Header)
+        header = msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise RecordError(
-            f"is not the header of a case: {error}", exhibit=str(path), advice="restore it from another copy"
+            f"is not the header of {of}: {error}", exhibit=str(path), advice="restore it from another copy"
         ) from error
-    if (header.format, header.version) != (FORMAT, VERSION):
+    if (header.format, header.version) != written_by:
         raise RecordError(
-            f"is of the format {header.format!r} version {header.version}, not {FORMAT!r} version {VERSION}",
+            f"is of the format {header.format!r} version {header.version}, not {written_by[0]!r} version {written_by[1]}",
             exhibit=str(path),
             advice="use the version of filiation that wrote it",
         )
-    if _header_bytes(header) != data:
+    if header_bytes(header) != data:
         raise RecordError(
             "is not the canonical JSON (RFC 8785) of a header and one line feed",
             exhibit=str(path),
@@ -515,8 +491,8 @@ def _read_header(path: Path) -> Header:
 
 
 def _checkpoints(path: Path) -> tuple[int, ...]:
-    found = (_CHECKPOINT.fullmatch(one.name) for one in _inside(path / CHECKPOINTS))
-    return tuple(sorted(int(one[1]) for one in found if one))
+    found = (sequence_of(one.name) for one in _inside(path / CHECKPOINTS))
+    return tuple(sorted(one for one in found if one is not None))
 
 
 def _locked(path: Path) -> Any:
@@ -592,7 +568,7 @@ def _remove_tree(folder: Path) -> None:
 
 
 def _plain(name: str, what: str, path: Path) -> str:
-    if not _PLAIN_NAME.fullmatch(name):
+    if not PLAIN_NAME.fullmatch(name):
         raise UsageError(
             f"{what} cannot be {name[:80]!r}", exhibit=str(path), advice="use letters, digits, '.', '_' and '-' only"
         )
@@ -619,16 +595,7 @@ class _LedgerFile:
                 exhibit=str(self.path),
                 advice="nothing was written; end the other program, then verify the case",
             )
-        try:
-            write_all(self._descriptor, line)
-            os.fsync(self._descriptor)
-        except BaseException as error:
-            with contextlib.suppress(OSError):  # where this fails, too, `_state` tells the next write and opening heals
-                os.ftruncate(self._descriptor, self._left[-1])
-                os.fsync(self._descriptor)
-            if isinstance(error, OSError):
-                raise not_written(error, self.path) from error
-            raise
+        append_whole(self._descriptor, line, self._left[-1], self.path)
         self._left = self._state()
 
     def close(self) -> None:
@@ -680,8 +647,8 @@ def snapshot(path: Path | str, progress: Progress = silent, workers: int = 2) ->
     refused: dict[Path, SourceError] = {}
     hashed = hash_files([path / name for name in regular if name not in unreadable], progress, workers, refused)
     unreadable |= {one.relative_to(path).as_posix(): error.message for one, error in refused.items()}
-    signed = {name.partition("/")[2]: data for name, data in small.items() if name.startswith(f"{CHECKPOINTS}/")}
-    beside = [(found, data) for name, data in signed.items() if (found := _BESIDE_CHECKPOINT.fullmatch(name))]
+    there = {name.partition("/")[2]: data for name, data in small.items() if name.startswith(f"{CHECKPOINTS}/")}
+    beside = [(found, data) for name, data in there.items() if (found := _BESIDE_CHECKPOINT.fullmatch(name))]
     stamps: dict[int, dict[str, bytes]] = {}
     for found, data in beside:
         if found["authority"]:
@@ -690,7 +657,7 @@ def snapshot(path: Path | str, progress: Progress = silent, workers: int = 2) ->
         path=path,
         header=small.get(HEADER),
         ledger=small.get(LEDGER),
-        checkpoints={int(found[1]): data for name, data in signed.items() if (found := _CHECKPOINT.fullmatch(name))},
+        checkpoints={at: data for name, data in there.items() if (at := sequence_of(name)) is not None},
         stamps=stamps,
         receipts={int(found[1]): data for found, data in beside if not found["authority"]},
         files={one.relative_to(path).as_posix(): found for one, found in hashed.items()},

@@ -25,7 +25,7 @@ import msgspec
 
 from filiation.case.records import Asked, Body, Closed, Entry, Header, Opened, Recovered
 from filiation.errors import RecordError, UsageError
-from filiation.evidence import canonical, digest
+from filiation.evidence import Record, canonical, digest
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _DECODER = msgspec.json.Decoder(Entry)
@@ -40,7 +40,7 @@ _WITH_NUMBERS = (Opened, Asked, Recovered)
 """Entries in which a number may stand besides `sequence`, which is compared with its place anyhow."""
 
 
-def entry_line(entry: Entry) -> bytes:
+def entry_line(entry: Record) -> bytes:
     """The line of an entry: its canonical bytes and a line feed."""
     return canonical(entry) + b"\n"
 
@@ -164,14 +164,15 @@ def _broken(entry: Entry, last: Entry | None, previous: str, header: Header) -> 
             f"{before} was altered after this entry was written, or this entry belongs to another ledger",
         )
     if last is None or entry.time != last.time:  # 4
-        if not _is_time(entry.time):
+        if not is_time(entry.time):
             return f"{entry.time!r} is not a time in UTC", "another program wrote this entry"
         if last is not None and entry.time < last.time:
             return f"its time {entry.time} is before {last.time}, that of entry {last.sequence}", "a clock was set back"
     return _out_of_place(entry, last, header)
 
 
-def _is_time(text: str) -> bool:
+def is_time(text: str) -> bool:
+    """Whether a text is a time as records write it."""
     if not _TIME.fullmatch(text):
         return False
     try:

@@ -20,6 +20,7 @@ from filiation.cli import (
     probe,
     probes,
     record,
+    score,
     show,
     training,
     transcripts,
@@ -74,6 +75,7 @@ app.command("show")(show.show)
 app.command("judge")(judge.judge)
 app.add_typer(transcripts.app, name="transcripts")
 app.command("record")(record.record)
+app.command("score")(score.score)
 app.command("probe")(probe.probe)
 app.add_typer(probes.app, name="probes")
 app.add_typer(packs.app, name="packs")

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from filiation.case.records import Body
 from filiation.case.view import CaseView
 from filiation.evidence import Null
-from filiation.report import case_pictures, pictures, wording
+from filiation.report import case_pictures, constructed_pictures, pictures, wording
 from filiation.report.case_contents import (
     LONGEST_ANSWER,
     MOST_ANSWERS,
@@ -54,6 +54,7 @@ def _names(told: CaseContents, draft: bool) -> dict[str, object]:
         "words": wording,
         "pictures": pictures,
         "drawn": case_pictures,
+        "lots": constructed_pictures,
         "steps": tuple(reversed(SCALE)),
         "style": Markup(_style("report.css") + _style("case.css")),
         "most_answers": MOST_ANSWERS,
@@ -122,5 +123,6 @@ def _environment() -> jinja2.Environment:
         "paragraphs": paragraphs,
         "finding_digest": finding_digest,
         "population": Null.POPULATION,
+        "construction": Null.CONSTRUCTION,
     }
     return made

@@ -29,6 +29,8 @@ from filiation.evidence import (
     Relation,
     Relations,
 )
+from filiation.report.constructed import Beside, Law, Rarities, all_beside, law, rarities
+from filiation.report.wording import NO_MARKS
 from filiation.statistics.line_up import HELD_OUT, SCALE, name_key
 
 MOST_POINTS = 2000
@@ -233,6 +235,26 @@ class OutcomeSection:
     def kind(self) -> str:
         return kind(self.outcome)
 
+    @property
+    def constructed(self) -> bool:
+        """Whether the chance was made by lots of the owner's: then premises and controls stand next to the figure."""
+        return self.outcome.null is Null.CONSTRUCTION
+
+    @property
+    def law(self) -> Law | None:
+        """The exact law by construction, where the finding's figures tell it."""
+        return law(self.outcome)
+
+    @property
+    def rarities(self) -> Rarities | None:
+        """Where they do not: how rare everything is."""
+        return rarities(self.outcome)
+
+    @property
+    def controls_beside(self) -> tuple[Beside, ...]:
+        """What stands beside a finding by construction and should show nothing."""
+        return all_beside(self.outcome) if self.constructed else ()
+
 
 @dataclass(frozen=True)
 class PropositionSection:
@@ -268,13 +290,19 @@ class PropositionSection:
 class Folded:
     """Several tests that could not be examined for one reason, told in one place instead of test by test.
 
-    `parts`: of what the exhibit is without, where the reason names parts. `whole`: examiners all of whose tests stand here.
+    `parts`: of what the exhibit is without, where the reason names parts. `whole`: examiners all of whose tests stand here. `no_marks`:
+    nothing was planted or drawn by lot, so that all evidence by construction is told in one line.
     """
 
     reason: str
     parts: tuple[str, ...]
     outcomes: tuple[NotExamined, ...]
     whole: frozenset[str]
+    no_marks: bool = False
+
+    @property
+    def examiners(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(outcome.examiner for outcome in self.outcomes))
 
     @property
     def named(self) -> tuple[tuple[str, int], ...]:
@@ -298,10 +326,27 @@ class Contents:
     folded: tuple[Folded, ...] = field(default=())
 
     @property
+    def no_marks(self) -> Folded | None:
+        """Evidence by construction that had nothing to work with."""
+        return next((fold for fold in self.folded if fold.no_marks), None)
+
+    @property
+    def told_singly(self) -> tuple[Outcome, ...]:
+        """`not_examined` without what stands in `no_marks`."""
+        together = self.no_marks.outcomes if self.no_marks else ()
+        return tuple(outcome for outcome in self.not_examined if outcome not in together)
+
+    @property
     def rankings(self) -> tuple[Ranking, ...]:
         """Every line-up by rank that can be read."""
         sections = (section for proposition in self.propositions for section in proposition.outcomes)
         return tuple(section.ranking for section in sections if section.ranking is not None)
+
+    @property
+    def conclusions(self) -> tuple[Conclusion, ...]:
+        """All conclusions, without those that only say that nothing was planted or drawn by lot."""
+        concluded = self.examination.conclusions
+        return tuple(each for each in concluded if each.merged_ids or not _lacks_marks(each))
 
     @property
     def packs(self) -> tuple[str, ...]:
@@ -358,12 +403,12 @@ def folded(outcomes: tuple[Outcome, ...]) -> tuple[Folded, ...]:
     by_reason: dict[tuple[str, bool], list[tuple[str, NotExamined]]] = {}
     for outcome in outcomes:
         if isinstance(outcome, NotExamined):
-            stem, part = _without_its_part(outcome.reason)
+            stem, part = (NO_MARKS, "") if _lacks_marks(outcome) else _without_its_part(outcome.reason)
             by_reason.setdefault((stem, bool(part)), []).append((part, outcome))
     folds = []
     for (stem, _), members in by_reason.items():
         here = frozenset(outcome.id for _, outcome in members)
-        if len(members) > 1:
+        if len(members) > 1 or stem == NO_MARKS:
             elsewhere = {outcome.examiner for outcome in outcomes if outcome.id not in here}
             folds.append(
                 Folded(
@@ -371,9 +416,14 @@ def folded(outcomes: tuple[Outcome, ...]) -> tuple[Folded, ...]:
                     parts=tuple(dict.fromkeys(part for part, _ in members if part)),
                     outcomes=tuple(outcome for _, outcome in members),
                     whole=frozenset(outcome.examiner for _, outcome in members if outcome.examiner not in elsewhere),
+                    no_marks=stem == NO_MARKS,
                 )
             )
     return tuple(folds)
+
+
+def _lacks_marks(outcome: Outcome | Conclusion) -> bool:
+    return outcome.null is Null.CONSTRUCTION and NO_MARKS in outcome.reason
 
 
 def _without_its_part(reason: str) -> tuple[str, str]:
@@ -422,13 +472,14 @@ def _outcome(examination: Examination, outcome: Outcome) -> OutcomeSection:
     relations = examination.relations.get(outcome.examiner)
     ranking = ranking_of(relations.pair.content, outcome) if relations is not None else None
     companions: tuple[Companion, ...] = getattr(outcome, "companions", ())
+    line_up = _line_up(examination, outcome, relations) if relations is not None and ranking is None else None
     held_out = tuple(beside for beside in companions if beside.name.startswith(HELD_OUT)) if ranking else ()
     drawn = ("suspect", "control") if ranking is not None else ()
     return OutcomeSection(
         outcome=outcome,
         conclusion=conclusion_carried(outcome, examination.conclusions),
         entered=conclusion_entered(outcome, examination.conclusions),
-        line_up=_line_up(examination, outcome, relations) if relations is not None and ranking is None else None,
+        line_up=None if _told_by_its_law(outcome) else line_up,
         layers=layers if len(layers) > 1 else (),
         other_components=tuple(
             part for part in components if (len(layers) == 1 or part not in layers) and part.kind not in drawn
@@ -437,6 +488,11 @@ def _outcome(examination: Examination, outcome: Outcome) -> OutcomeSection:
         held_out=held_out,
         beside=tuple(beside for beside in companions if beside not in held_out),
     )
+
+
+def _told_by_its_law(outcome: Outcome) -> bool:
+    """Whether the picture of the law shows the controls, so that a strip of shares would repeat it."""
+    return law(outcome) is not None and any(each.is_control for each in all_beside(outcome))
 
 
 # ----------------------------------------------------------------------------------------------------- pictures' reading

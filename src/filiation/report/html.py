@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from filiation.evidence import Conclusion, Examination, Outcome
-from filiation.report import pictures, wording
+from filiation.report import constructed_pictures, pictures, wording
 from filiation.report.contents import Contents, OutcomeSection, contents, relation_of
 from filiation.statistics.scale import SCALE
 
@@ -46,6 +46,7 @@ def _names(told: Contents) -> dict[str, object]:
         "record": told.examination,
         "words": wording,
         "pictures": pictures,
+        "lots": constructed_pictures,
         "steps": tuple(reversed(SCALE)),
         "nulls": tuple(dict.fromkeys(outcome.null for outcome in outcomes)),
         "examiners": ", ".join(_examiners(outcomes)),

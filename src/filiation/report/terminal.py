@@ -112,7 +112,10 @@ def _folded(told: Contents) -> list[RenderableType]:
     title = wording.not_examined_count([len(fold.outcomes) for fold in told.folded])
     lines: list[RenderableType] = [Text(), Text(title, style="bold")]
     for fold in told.folded:
-        text = f"{wording.folded_names(fold.named)}: {wording.folded_reason(fold.reason, fold.parts)}"
+        if fold.no_marks:
+            text = wording.folded_marks(fold.examiners)
+        else:
+            text = f"{wording.folded_names(fold.named)}: {wording.folded_reason(fold.reason, fold.parts)}"
         lines.append(Padding(Text(text, style="dim", overflow="fold"), (0, 0, 0, 2)))
     return lines
 
@@ -132,9 +135,27 @@ def _conclusions(told: Contents) -> list[RenderableType]:
                 *_nothing_ranked(section),
                 Text(wording.sentence(section.outcome)),
                 *([_remark(wording.reading(section.outcome))] if wording.reading(section.outcome) else []),
+                *_premises(section),
                 Text(likelihood),
             ]
     return lines
+
+
+def _premises(section: OutcomeSection) -> list[RenderableType]:
+    """What a figure by construction speaks of and rests on, and what stands beside it."""
+    outcome = section.outcome
+    if not section.constructed or not isinstance(outcome, Finding):
+        return []
+    if outcome.log10_p > outcome.power.threshold_log10_p:
+        return []
+    told = [f"- {line}" for line in wording.beside_in_short(section.controls_beside)]
+    return [
+        Text(wording.EXPOSURE),
+        Text(f"{wording.PREMISES}:"),
+        *(Text(f"- {premise}") for premise in wording.premises(outcome)),
+        *([Text("Beside it, what should show nothing:")] if told else []),
+        *map(Text, told),
+    ]
 
 
 def _nothing_ranked(section: OutcomeSection) -> list[RenderableType]:

@@ -50,6 +50,7 @@ from filiation.evidence import (
     Proposition,
     RelationPower,
 )
+from filiation.report.constructed import Beside, is_binomial
 
 # ------------------------------------------------------------------------------------------------------ fixed sentences
 
@@ -85,8 +86,14 @@ PROPOSITION_QUESTIONS = {
     Proposition.OUTPUTS: "Do the suspect's answers share the reference's accidents more than unrelated models' answers do?",
     Proposition.GUARDRAILS: "Does the suspect refuse what the reference refuses, in the reference's words, more than unrelated models do?",
     Proposition.SERVICE: "Do the suspect's answers differ from the reference model's by more than a change of runtime makes them differ?",
-    Proposition.MARKS: "Does the suspect give the answers that were marked by a secret key, more often than the key's chance allows?",
-    Proposition.DATA: "Does the suspect carry the order or the choice of data that the owner drew at random?",
+    Proposition.MARKS: (
+        "Do the suspect's answers agree with a secret key of the owner's, by which text was marked, more often than chance allows? That "
+        "is exposure to marked material, however it came about."
+    ),
+    Proposition.DATA: (
+        "Does what the suspect remembers or predicts lean to what the owner drew by lot: an order, one of two texts, a key? That is "
+        "exposure to the owner's texts, however it came about."
+    ),
     Proposition.REPRESENTATIONS: "Do units inside the suspect answer to the same text as units inside the reference, unit by unit?",
     Proposition.TRAINING_METHOD: "Did training move the suspect from its base as it moved the reference from its own?",
 }
@@ -102,8 +109,10 @@ NULL_TITLES = {
 
 NULL_EXPLANATIONS = {
     Null.CONSTRUCTION: (
-        "The chance comes from randomness that the examiner drew and committed to before. It holds if the key stayed "
-        "secret, and it shows exposure, not how the exposure came about."
+        "The chance was made, not estimated: the owner drew lots (a key, an order, one of two texts) and committed to them before. "
+        "Whoever does not depend on them agrees with them as often as lots do, and how often that is, is known exactly. It holds if its "
+        "premises hold, which are printed with the figure. It shows exposure to the owner's marked material, not how that came about; "
+        "and the absence of a mark says nothing."
     ),
     Null.EXCHANGEABILITY: (
         "The chance comes from a symmetry: when initialisations are independent, the numbering of units carries no "
@@ -147,6 +156,38 @@ CHANCE_LABELS = {
     Null.POPULATION: "chance of each",
     Null.MODEL: "chance of each, at most",
 }
+
+EXPOSURE = (
+    "This figure speaks of exposure to what the owner marked or drew by lot. How that came about, with leave or without, at first hand "
+    "or through others, it does not say."
+)
+ABSENCE = (
+    "The absence of a mark says nothing: marks can be filtered out, diluted or trained away, and what was read may not have been "
+    "learned."
+)
+PREMISES = "Premises. The figure is as good as these, and no better"
+BESIDE_CONSTRUCTED = (
+    "What keeps the premises honest. Each of these should show nothing: where one of them is rare itself, a premise is broken and the "
+    "figure may not be used."
+)
+LAW_CAPTION = (
+    "The exact law. Bars: how often each count comes about for whoever does not depend on the owner's lots. Falling line: the chance of "
+    "so many or more, nothing paid for what was searched. Below: the suspect, and what should show nothing."
+)
+RARITIES_CAPTION = (
+    "The chance of so much or more for whoever does not depend on the owner's lots, exact or bounded from above: of the suspect, with "
+    "what was searched paid for, and of what should show nothing."
+)
+NO_MARKS = "nothing that its owner planted or drew by lot is among the exhibits"
+"""How a reason begins where evidence by construction had nothing to work with (`sources.marks.NONE`)."""
+HOW_TO_MARK = "How to: docs/planted-marks.md"
+SHOULD_SHOW = {
+    "decoys": "made alike and never planted: rare only where somebody was given the labels themselves",
+    "placebo keys": "keys drawn anew that nobody used: how many do as well as the committed one, without any law",
+    "unused cohorts": "labels or keys that were given to nobody: the best of them",
+    "further answers": "recorded after the first to each prompt: counted, and not looked at",
+}
+"""What stands beside a finding by construction under this name, and what it is for."""
 
 DIFFERENCES = "differences seen"
 """What is counted where the question is whether a service is the reference model: there, differences speak."""
@@ -349,7 +390,7 @@ def told_from(examination: Examination) -> str:
     return told if answers == formats else f"files and {told}"
 
 
-ANSWERS = {"transcript": "recorded answers", "pack": "figures of recorded answers"}
+ANSWERS = {"marks": "opened marks", "transcript": "recorded answers", "pack": "figures of recorded answers"}
 """Formats of exhibits that are no files of a model, and what was read of them."""
 
 
@@ -382,6 +423,17 @@ def folded_names(named: Sequence[tuple[str, int]]) -> str:
 def folded_reason(reason: str, parts: Sequence[str]) -> str:
     """A shared reason with all the parts that it names: '... without the model's configuration, tokenizer or weights.'"""
     return _running(f"{reason.strip()} {listed(parts)}".strip())
+
+
+def folded_marks(examiners: Sequence[str]) -> str:
+    """Everything by construction that had nothing to work with, in one line: 'Canaries, training order: not examined, because ...'."""
+    names = ", ".join(visible(name).replace("_", " ") for name in examiners)
+    return f"{ended(names)[:-1]}: not examined, because {NO_MARKS}. {HOW_TO_MARK}."
+
+
+def listed_tests(outcomes: Sequence[Outcome]) -> str:
+    """The tests of several outcomes by name, in brackets."""
+    return f"({', '.join(visible(outcome.test) for outcome in outcomes)})"
 
 
 def not_examined_count(counts: Sequence[int]) -> str:
@@ -501,10 +553,21 @@ def _by_exchangeability(finding: Finding) -> str:
 
 
 def _by_construction(finding: Finding) -> str:
-    return (
-        f"{_seen(finding)} The key was drawn at random and committed before: without exposure to it, each had a chance "
-        f"of exactly {chance(finding.chance)}, whatever the others did. {_tail(finding)}"
+    law = (
+        f"each had a chance of exactly {chance(finding.chance)}, whatever the others did"
+        if is_binomial(finding)
+        else "the law of all of them together is known exactly, or bounded from above"
     )
+    return (
+        f"{_seen(finding)} Lots that the owner drew in secret, and had committed to before, decided what counts as one: for "
+        f"whoever does not depend on them {law}. {_tail(finding)[:-1]}{one_in(finding.log10_p)}, by construction, if the "
+        "premises hold."
+    )
+
+
+def one_in(log10_p: float) -> str:
+    """A small chance as people say it, never smaller than it is: ': at most one in 10^38'; empty where the figure says it itself."""
+    return f": at most one in {power_of_ten(math.floor(-log10_p + 1e-9))}" if log10_p <= -3 else ""
 
 
 def _by_population(finding: Finding) -> str:
@@ -539,6 +602,8 @@ def reading(outcome: Outcome) -> str:
         )
     elif outcome.log10_p > FIVE_PER_CENT and outcome.null is Null.POPULATION:
         remarks.append("Unrelated models stand as high this often: what the test could have seen is under 'power'.")
+    elif outcome.log10_p > outcome.power.threshold_log10_p and outcome.null is Null.CONSTRUCTION:
+        remarks.append("That does not count as detected, and speaks for neither side.")
     elif outcome.log10_p > FIVE_PER_CENT:
         remarks.append(
             "Independent models bring as many as this often: what the test could have seen is under 'power'."
@@ -569,6 +634,9 @@ def likelihood_sentence(conclusion: Conclusion, relation: str) -> str:
     if log10_ratio is None:
         return f"No likelihood ratio: {_running(conclusion.reason)}"
     parts = [_ratio_sentence(log10_ratio, visible(relation), visible(conclusion.alternative))]
+    if conclusion.null is Null.CONSTRUCTION:
+        parts[0] = f"If the premises hold: {parts[0][0].lower()}{parts[0][1:]}"
+        parts.append(NO_INTERVAL)
     if interval(conclusion):
         parts.append(f"The 95 % interval of that ratio is {interval(conclusion)}.")
     if conclusion.cap is not None:
@@ -576,6 +644,9 @@ def likelihood_sentence(conclusion: Conclusion, relation: str) -> str:
     if conclusion.word:
         parts.append(f"In words, on the printed scale: {visible(conclusion.word)}.")
     return " ".join(parts)
+
+
+NO_INTERVAL = "Nothing in it was estimated from other models, so it has no interval."
 
 
 def _ratio_sentence(log10_ratio: float, relation: str, alternative: str) -> str:
@@ -618,11 +689,27 @@ def interval(conclusion: Conclusion) -> str:
     return "" if low is None or high is None else f"{ratio(low)} to {ratio(high)}"
 
 
+def scale_caption(conclusion: Conclusion) -> str:
+    """What the marks on the picture of the scale are."""
+    told = "The case on the whole printed scale, which is the same upwards and downwards."
+    marks = ["the bar is the 95 % interval"] if interval(conclusion) else []
+    marks += ["the dashed line the cap"] if conclusion.cap is not None else []
+    told += f" {ended(', '.join(marks))}" if marks else ""
+    return f"{told} {NO_INTERVAL}" if conclusion.null is Null.CONSTRUCTION else told
+
+
 # --------------------------------------------------------------------------------------------- validation, power, costs
 
 
 def validation(lineages: Lineages, null: Null) -> str:
     """The strangers behind a chance, counted by lineage, with the upper limit."""
+    if null is Null.CONSTRUCTION:
+        counted = (
+            f" {whole(lineages.strangers_exceeding)} of {plural(lineages.strangers, 'stranger lineage')} reached what counts as detected."
+            if lineages.strangers
+            else ""
+        )
+        return f"By construction no population of models stands behind the chance: it follows from how the lots were drawn.{counted}"
     if lineages.strangers == 0:
         return "No stranger lineage has been examined for this kind of model: the chance is argued, not tested."
     what = "exceeded the bound" if null is Null.MODEL else "reached what counts as detected"
@@ -688,8 +775,45 @@ def multiplicity(searched: Multiplicity) -> str:
 
 def companion(beside: Companion) -> str:
     """Another null's figure, which stands beside the finding."""
-    note = f" ({visible(beside.note)})" if beside.note else ""
-    return f"{visible(beside.name)}, null {NULL_TITLES[beside.null]}: {visible(beside.value)}{note}."
+    note = f" ({_p_told(visible(beside.note))})" if beside.note else ""
+    return f"{visible(beside.name)}, null {NULL_TITLES[beside.null]}: {_p_told(visible(beside.value))}{note}."
+
+
+def _p_told(text: str) -> str:
+    """'log10 p -3.2' in a text as 'p 10^-3'."""
+    return re.sub(r"\blog10 p (-?\d{1,7}(?:\.\d{1,6})?)", lambda found: f"p {probability(float(found[1]))}", text)
+
+
+def beside_constructed(each: Beside) -> tuple[str, str, str, str]:
+    """What stands beside a finding by construction, as cells: what it is, what was seen, its chance, what it is for."""
+    rare = "" if each.log10_p is None else probability(each.log10_p)
+    note = visible(each.note)
+    purpose = SHOULD_SHOW.get(each.name, "an unrelated model under the same lots" if each.is_control else "")
+    return visible(each.name), visible(each.told), rare, "; ".join(part for part in (purpose, note) if part)
+
+
+def beside_in_short(rows: Sequence[Beside]) -> tuple[str, ...]:
+    """What stands beside a finding by construction, one line each, many controls in one: 'decoys: 3 of 64, p 0.72'."""
+    controls = [each for each in rows if each.is_control]
+    folded = controls if len(controls) > MOST_CONTROLS_NAMED else []
+    lines = []
+    for each in (each for each in rows if each not in folded):
+        name, told, rare, _ = beside_constructed(each)
+        lines.append(f"{name}: {', '.join(part for part in (told, f'p {rare}' if rare else '') if part) or 'no figure'}")
+    rarest = [each.log10_p for each in folded if each.log10_p is not None]
+    if folded:
+        lines.append(f"{whole(len(folded))} controls" + (f": smallest p {probability(min(rarest))}" if rarest else ""))
+    return tuple(lines)
+
+
+MOST_CONTROLS_NAMED = 6
+"""So many controls are told one by one where there is little room."""
+
+
+def premises(finding: Finding) -> tuple[str, ...]:
+    """What a figure by construction rests on, one sentence each: the finding's assumptions, its conditions, what was searched."""
+    conditions = (*finding.assumptions, *(f"given: {condition}" for condition in finding.conditional_on))
+    return (*map(ended, conditions), multiplicity(finding.multiplicity))
 
 
 def effect(seen: Effect) -> str:
@@ -794,13 +918,25 @@ WORDS = {
     "Likelihood ratio": "How much more probable the outcome is under the proposition than under the alternative. Below 1 it speaks "
     "for the alternative.",
     "Cap": "The furthest that a likelihood ratio may go here, whatever was counted: it grows with the number of independent models "
-    "on which the test was tried.",
+    "on which the test was tried. By construction no models are needed, and the premises take their place.",
     "95 % interval, upper limit": "A span, or a bound, made so that it holds the true figure in 19 of 20 such studies.",
     "Class characteristic": "A trait of a whole family of models, such as a design. It cannot single one of them out.",
     "Innocent explanation": "A way in which the same outcome comes about without anything having been taken.",
     "Digest": "64 characters computed from a file (SHA-256). Another file has another one.",
 }
 """Words that a reader without technical training meets in a report of a case."""
+
+CONSTRUCTED_WORDS = {
+    "Lot, key": "Randomness that the owner drew and kept secret: it decides which of several equal answers is planted, which of two "
+    "texts is published, in which order texts are read.",
+    "Mark": "What somebody leaves in answers or texts by such lots. It cannot be seen without them.",
+    "Commitment": "What fixes the lots, without telling them, before anybody could have chosen them to suit; authorities stamp its time.",
+    "Premise": "What has to be so for a figure by construction to hold. It is not tested by the figure itself.",
+    "Exposure": "That marked material reached the suspect's making. Not that somebody took it.",
+    "Decoy, placebo key, unused cohort": "Made like what was used, and never used: if the suspect agrees with them, too, something else "
+    "is going on.",
+}
+"""The same where a finding by construction is told."""
 
 DIFFERENT_ONLY = (
     "Each test is told in full once, of the suspect where it has a finding. Of every other model what is its own is printed; "
@@ -1034,7 +1170,8 @@ def seen(finding: Finding) -> str:
         "coincidences seen": "coincidences",
         DIFFERENCES: "differences",
     }[count_label(finding)]
-    return f"{counted} {what}, p\u00a0{probability(finding.log10_p)}"
+    lots = " by construction, if its premises hold" if finding.null is Null.CONSTRUCTION else ""
+    return f"{counted} {what}, p\u00a0{probability(finding.log10_p)}{lots}"
 
 
 def ratio_in_short(conclusion: Conclusion) -> str:
@@ -1042,6 +1179,7 @@ def ratio_in_short(conclusion: Conclusion) -> str:
     if conclusion.log10_likelihood_ratio is None:
         return f"none: {_running(conclusion.reason)}"
     beside = [interval(conclusion), f"cap {cap(conclusion)}" if conclusion.cap else ""]
+    beside += ["if the premises hold; of exposure"] if conclusion.null is Null.CONSTRUCTION else []
     told = "; ".join(part for part in beside if part)
     return ratio(conclusion.log10_likelihood_ratio) + (f" ({told})" if told else "")
 
@@ -1301,6 +1439,7 @@ def conclusion_told(conclusion: Conclusion | None) -> str:
     if conclusion.log10_likelihood_ratio is None:
         return f"no likelihood ratio: {_running(conclusion.reason)}"
     between = f" ({interval(conclusion)})" if interval(conclusion) else ""
+    between = ", by construction, if the premises hold" if conclusion.null is Null.CONSTRUCTION else between
     word = f", {visible(conclusion.word)}" if conclusion.word else ""
     return f"likelihood ratio {ratio(conclusion.log10_likelihood_ratio)}{between}{word}"
 

@@ -10,19 +10,25 @@ and nothing is assumed about the likelihoods: no independence, no distribution. 
 likelihood is harmless; so is choosing them by their place in the order; choosing by both is not.
 
 **Statistic.** The number S of pairs of documents, of the same stratum, of which the later one has the strictly larger likelihood
-(Kendall 1938). Under the null a stratum of n documents gives a sum of independent uniform numbers from {0..0}, {0..1}, ..., {0..n-1}
-(inversions of a random permutation: Rodrigues 1839), and strata add up, so the law of S is known without simulation, however far
-out:
+(Kendall 1938). Given which documents are tied, every order of the values is equally likely, so S in a stratum of n documents has
+the generating function
+
+    [n]! / ([m1]! [m2]! ...),    [n]! = product over i = 1..n of (1 + q + ... + q^(i-1)),
+
+of the inversions of a permutation (Rodrigues 1839) or, with ties in groups of m1, m2, ... documents, of a word with repeated letters
+(MacMahon 1916); strata add up. So the law of S is known without simulation, however far out:
 
 * up to `EXACT_PAIRS` pairs the tail is counted in whole numbers, exact;
 * beyond, Chernoff's bound on the same law, the least over t > 0 of E exp(t (S - s)): always at least the exact tail, by about a
-  factor of t sd(S) sqrt(2 pi) (a little over one power of ten at p = 1e-10).
+  factor of t sd(S) sqrt(2 pi) (a little over one power of ten at p = 1e-10);
+* the e-value is a mixture of exp(t S) / E exp(t S) over values of t that depend on the sizes of strata and ties alone
+  (`tilting.log_bet`).
 
 Spearman's rho, which Kuditipudi and others take, is as efficient against a trend and has no such law; `permutation_log10_p` gives
 its Monte Carlo p. The two are never combined, because nobody may choose the smaller.
 
-**Ties** count against the accusation: a tied pair is as good as one in the wrong order, so S is at most what breaking ties by lot
-would give, and the same law holds for p from above. A suspect that says the same of every document has p = 1.
+**Ties** are no pairs: they are neither for nor against. Which values are tied does not depend on the order, so conditioning on it costs
+nothing. A suspect that says the same of every document has p = 1; one with two values only is tested by the law of Mann and Whitney.
 
 **Control.** Documents differ in difficulty far more than in memory. With a control's likelihoods of the same documents, strata are
 parts of about equal size by the control's likelihood, and the difference suspect minus control takes the place of the suspect's
@@ -41,10 +47,9 @@ from operator import sub
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from filiation.statistics.coincidences import LN10
-from filiation.statistics.tilting import Float64
+from filiation.statistics.tilting import Float64, Moments, log_bet, log_bound
 
 EXACT_PAIRS = 6_000
 """Up to so many pairs (about 110 documents in one stratum) the tail is counted in whole numbers."""
@@ -60,13 +65,15 @@ Int64 = NDArray[np.int64]
 class OrderTest:
     """What the order of a training run shows of a suspect.
 
-    `sizes` are those of the strata: with `concordant` they decide p. `concordant` of `pairs` are in the order's direction; `tied`
-    of the others were ties. `tau` = 2 concordant / pairs - 1, with the interval of Kendall's largest variance,
-    2 (1 - tau^2) / documents. `exact` is False where `log10_p` is the bound and not the tail.
+    `sizes` are those of the strata, `ties` those of groups of tied documents inside them: with `concordant` they decide p.
+    `concordant` of the `pairs` whose documents are not tied are in the order's direction; `tied` pairs are. `tau` =
+    2 concordant / pairs - 1, with the interval of Kendall's largest variance, 2 (1 - tau^2) / documents. `exact` is False where
+    `log10_p` is the bound and not the tail.
     """
 
     documents: int
     sizes: tuple[int, ...]
+    ties: tuple[int, ...]
     pairs: int
     concordant: int
     tied: int
@@ -74,6 +81,7 @@ class OrderTest:
     tau_low: float
     tau_high: float
     log10_p: float
+    log10_e: float
     resolution_log10_p: float
     exact: bool
 
@@ -92,23 +100,25 @@ def training_order(
     """
     ordered = _ordered(positions, log_likelihoods, control, strata)
     sizes = [len(values) for values in ordered]
-    pairs = sum(size * (size - 1) // 2 for size in sizes)
-    concordant = sum(map(_concordant, ordered))
-    tied = sum(map(_tied, ordered))
+    ties = sorted(size for values in ordered for size in _ties(values))
+    concordant, tied = sum(map(_concordant, ordered)), _pairs(ties)
+    pairs = _pairs(sizes) - tied
     tau = 2.0 * concordant / pairs - 1.0 if pairs else 0.0
     reach = 1.96 * math.sqrt(2.0 * (1.0 - tau * tau) / sum(sizes)) if pairs else 1.0
     return OrderTest(
         documents=sum(sizes),
         sizes=tuple(sizes),
+        ties=tuple(ties),
         pairs=pairs,
         concordant=concordant,
         tied=tied,
         tau=tau,
         tau_low=max(-1.0, tau - reach),
         tau_high=min(1.0, tau + reach),
-        log10_p=log10_concordance_tail(concordant, sizes),
-        resolution_log10_p=log10_concordance_tail(pairs, sizes),
-        exact=pairs <= EXACT_PAIRS,
+        log10_p=log10_concordance_tail(concordant, sizes, ties),
+        log10_e=log10_concordance_e(concordant, sizes, ties),
+        resolution_log10_p=log10_concordance_tail(pairs, sizes, ties),
+        exact=pairs + tied <= EXACT_PAIRS,
     )
 
 
@@ -141,19 +151,55 @@ def permutation_log10_p(
     return math.log10((1 + as_large) / (permutations + 1))
 
 
-def log10_concordance_tail(concordant: int, sizes: Sequence[int]) -> float:
-    """log10 P(S >= concordant) for uniform orders of strata of these sizes: exact up to EXACT_PAIRS pairs, else Chernoff's bound.
+def log10_concordance_tail(concordant: int, sizes: Sequence[int], ties: Sequence[int] = ()) -> float:
+    """log10 P(S >= concordant) for uniform orders of strata of these sizes with groups of tied documents of these sizes.
 
-    Finite, at most 0. Raises ValueError for a count that the strata cannot hold.
+    Exact up to EXACT_PAIRS pairs, else Chernoff's bound. Finite, at most 0. Raises ValueError for a count that the strata cannot hold.
     """
-    if any(size < 0 for size in sizes):
+    pairs = _checked_pairs(concordant, sizes, ties)
+    if _pairs(sizes) <= EXACT_PAIRS:
+        return _counted_tail(pairs - concordant, sizes, ties)
+    return _chernoff(concordant, pairs, sizes, ties)
+
+
+def log10_concordance_e(concordant: int, sizes: Sequence[int], ties: Sequence[int] = ()) -> float:
+    """log10 of the e-value of so many concordant pairs; at most -`log10_concordance_tail`. Arguments and errors as there."""
+    pairs = _checked_pairs(concordant, sizes, ties)
+    return log_bet(_moments(pairs, sizes, ties), concordant - pairs / 2.0) / LN10
+
+
+def tau_to_detect(sizes: Sequence[int], threshold_log10_p: float) -> float:
+    """The smallest true tau that strata without ties find with 95 % probability at this threshold; 1.0 also where none is.
+
+    The least count that reaches the threshold, as a tau, and from there 1.645 standard deviations of Kendall's largest variance.
+    """
+    pairs = _pairs(sizes)
+    low, high = pairs // 2, pairs + 1
+    while low < high:
+        middle = (low + high) // 2
+        if log10_concordance_tail(middle, sizes) <= threshold_log10_p:
+            high = middle
+        else:
+            low = middle + 1
+    if low > pairs or not pairs:
+        return 1.0
+    tau, spread = 2.0 * low / pairs - 1.0, 1.645**2 * 2.0 / sum(sizes)
+    # The larger root of (x - tau)^2 = spread (1 - x^2).
+    return min(1.0, (tau + math.sqrt(spread * (1.0 + spread - tau * tau))) / (1.0 + spread))
+
+
+def _checked_pairs(concordant: int, sizes: Sequence[int], ties: Sequence[int]) -> int:
+    """The pairs of documents that are not tied."""
+    if any(size < 0 for size in (*sizes, *ties)):
         raise ValueError("a stratum has no negative size")
-    pairs = sum(size * (size - 1) // 2 for size in sizes)
+    pairs = _pairs(sizes) - _pairs(ties)
     if not 0 <= concordant <= pairs:
         raise ValueError(f"{concordant} concordant pairs are not between 0 and {pairs}")
-    if pairs <= EXACT_PAIRS:
-        return _counted_tail(pairs - concordant, sizes)
-    return _chernoff(concordant, pairs, sizes)
+    return pairs
+
+
+def _pairs(sizes: Sequence[int]) -> int:
+    return sum(size * (size - 1) // 2 for size in sizes)
 
 
 # ------------------------------------------------------------------------------------------------------------- the data
@@ -204,9 +250,10 @@ def _concordant(values: Float64) -> int:
     return _concordant(first) + across + _concordant(second)
 
 
-def _tied(values: Float64) -> int:
-    times = np.unique(values, return_counts=True)[1].astype(np.int64)
-    return int((times * (times - 1) // 2).sum())
+def _ties(values: Float64) -> list[int]:
+    """Sizes of the groups of tied documents."""
+    times = np.unique(values, return_counts=True)[1]
+    return [int(size) for size in times if size > 1]
 
 
 def _doubled_ranks(values: Float64) -> Int64:
@@ -219,45 +266,66 @@ def _doubled_ranks(values: Float64) -> Int64:
 # -------------------------------------------------------------------------------------------------------------- the law
 
 
-def _counted_tail(missing: int, sizes: Sequence[int]) -> float:
+def _counted_tail(missing: int, sizes: Sequence[int], ties: Sequence[int] = ()) -> float:
     """log10 P(at most `missing` pairs are not concordant), the orders counted in whole numbers."""
-    orders = _orders(tuple(sorted(sizes)))
+    orders = _orders(tuple(sorted(sizes)), tuple(sorted(ties)))
     return min(0.0, math.log10(orders[missing]) - math.log10(orders[-1]))
 
 
 @lru_cache(maxsize=8)
-def _orders(sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """How many joint orders of the strata have at most 0, 1, ... pairs that are not concordant.
-
-    The generating function is the product of (1 + q + ... + q^(i-1)) over i = 1..n of every stratum.
-    """
+def _orders(sizes: tuple[int, ...], ties: tuple[int, ...]) -> tuple[int, ...]:
+    """How many joint orders of the strata have at most 0, 1, ... pairs that are not concordant: the module's generating function."""
     counts = [1]
-    for steps in (step for size in sizes for step in range(2, size + 1)):
-        counts = list(accumulate(map(sub, [*counts, *[0] * (steps - 1)], [*[0] * steps, *counts])))
+    times = _steps(sizes, ties)
+    for step in (step for step, times_of in times.items() for _ in range(times_of)):
+        counts = list(accumulate(map(sub, [*counts, *[0] * (step - 1)], [*[0] * step, *counts])))
+    for step in (step for step, times_of in times.items() for _ in range(-times_of)):
+        counts = _divided(counts, step)
     return tuple(accumulate(counts))
 
 
-def _chernoff(concordant: int, pairs: int, sizes: Sequence[int]) -> float:
-    """log10 of the least over t > 0 of E exp(t (S - concordant)); any t gives a bound, so rounding of t costs nothing.
+def _divided(counts: list[int], step: int) -> list[int]:
+    """The polynomial with these coefficients over 1 + q + ... + q^(step - 1), which divides it: times 1 - q, over 1 - q^step."""
+    left = list(map(sub, counts, [0, *counts]))
+    for at in range(step, len(left)):
+        left[at] += left[at - step]
+    return left[: len(counts) - step + 1]
 
-    A uniform number from {0..m-1}, less its mean, has the moment generating function sinh(t m / 2) / (m sinh(t / 2)).
-    """
-    excess = concordant - pairs / 2.0
-    if excess <= 0.0:
-        return 0.0
-    steps = np.concatenate([np.arange(2, size + 1, dtype=np.float64) for size in sizes if size > 1])
-    if concordant == pairs:
-        return -float(np.log10(steps).sum())
 
-    def lacking(half: float) -> float:
-        return float((steps / np.tanh(half * steps) - 1.0 / np.tanh(half)).sum()) / 2.0 - excess
+def _steps(sizes: Sequence[int], ties: Sequence[int]) -> dict[int, int]:
+    """How often each factor 1 + q + ... + q^(i-1), i > 1, stands in the generating function; below 0 where it divides."""
+    largest = max((*sizes, *ties), default=0)
+    # Of size n, all factors up to n: counted from the largest down.
+    ends = np.bincount(sizes, minlength=largest + 1) - np.bincount(ties or [0], minlength=largest + 1)
+    times = np.cumsum(ends[::-1])[::-1]
+    return {int(step): int(times[step]) for step in np.flatnonzero(times) if step > 1}
 
-    low, high = 1e-12, 1.0
-    while lacking(high) < 0.0:
-        high *= 2.0
-    half = float(brentq(lacking, low, high, xtol=1e-15)) if lacking(low) < 0.0 else low
-    log_moment = float((_log_sinh_ratio(half * steps) - _log_sinh_ratio(np.full(1, half))).sum())
-    return min(0.0, log_moment - 2.0 * half * excess) / LN10
+
+def _chernoff(concordant: int, pairs: int, sizes: Sequence[int], ties: Sequence[int] = ()) -> float:
+    return log_bound(_moments(pairs, sizes, ties), concordant - pairs / 2.0) / LN10
+
+
+def _moments(pairs: int, sizes: Sequence[int], ties: Sequence[int]) -> Moments:
+    """Of S less its mean. A uniform number from {0..m-1}, less its mean, has E exp(t X) = sinh(t m / 2) / (m sinh(t / 2))."""
+    told = _steps(sizes, ties)
+    steps, times = np.array(list(told), dtype=np.float64), np.array(list(told.values()), dtype=np.float64)
+    every = float(times.sum())
+
+    def log_moment(tilt: float) -> float:
+        half = tilt / 2.0
+        return float(times @ _log_sinh_ratio(half * steps)) - every * float(_log_sinh_ratio(np.array([half]))[0])
+
+    def slope(tilt: float) -> float:
+        half = tilt / 2.0
+        return (float(times @ (steps * _langevin(half * steps))) - every * float(_langevin(np.array([half]))[0])) / 2.0
+
+    return Moments(
+        log_moment=log_moment,
+        slope=slope,
+        variance=float(times @ (steps**2 - 1.0)) / 12.0,
+        largest=pairs / 2.0,
+        log_largest=-float(times @ np.log(steps)),
+    )
 
 
 def _log_sinh_ratio(x: Float64) -> Float64:
@@ -267,3 +335,12 @@ def _log_sinh_ratio(x: Float64) -> Float64:
     closed = x + np.log1p(-np.exp(-2.0 * x)) - np.log(2.0 * x)
     ratio: Float64 = np.where(x < 0.02, series, closed)
     return ratio
+
+
+def _langevin(x: Float64) -> Float64:
+    """coth(x) - 1/x for x > 0, the derivative of `_log_sinh_ratio`."""
+    small = np.minimum(x, 0.02)
+    derivative: Float64 = np.where(
+        x < 0.02, small / 3.0 - small**3 / 45.0 + 2.0 * small**5 / 945.0, 1.0 / np.tanh(x) - 1.0 / x
+    )
+    return derivative

@@ -19,18 +19,22 @@ drawn at random: `no_smaller_than_a_guess` stops there.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import gammainc, gammaincc, gammaln
+from scipy.special import betaincinv, gammainc, gammaincc, gammaln
 
-from filiation.evidence import Coincidences
+from filiation.evidence import Absent, Coincidences, Record
 from filiation.statistics.coincidences import LN10
 from filiation.statistics.e_values import log10_e_value
+from filiation.statistics.power import detectable_share
 from filiation.statistics.tilting import Float64, Masses, sum_of_independent
 
 _SERIES_BLOCK = 1024
@@ -228,6 +232,150 @@ def log10_gumbel_e_value(score: float, windows: int) -> float:
         term = float(terms[-1])
         step += _SERIES_BLOCK
     return (math.log(total) - math.log(shape)) / LN10
+
+
+# --------------------------------------------------------------------------------------------------- scores as recorded
+
+
+class GreenScore(Record, frozen=True, kw_only=True, tag_field="law", tag="lists"):
+    """`count` green tokens. `sizes`: pairs of (opportunities of a list, how many lists had so many)."""
+
+    count: int
+    sizes: tuple[tuple[int, int], ...]
+    list_size: int
+    vocabulary: int
+
+    @property
+    def opportunities(self) -> int:
+        return sum(size * lists for size, lists in self.sizes)
+
+    @property
+    def chance(self) -> float:
+        return self.list_size / self.vocabulary
+
+    @property
+    def expected(self) -> float:
+        """The mean of the count in text that does not depend on the key."""
+        return self.opportunities * self.chance
+
+    @property
+    def largest(self) -> int:
+        return sum(min(size, self.list_size) * lists for size, lists in self.sizes)
+
+    def log10_tail(self, count: int) -> float:
+        """log10 P(at least `count`)."""
+        return log10_green_tail(count, _spread(self.sizes).tolist(), self.list_size, self.vocabulary)
+
+    def log10_e_value(self) -> float:
+        return log10_green_e_value(self.count, self.opportunities, self.list_size, self.vocabulary)
+
+
+class LayersScore(Record, frozen=True, kw_only=True, tag_field="law", tag="layers"):
+    """`count` ones over all layers. `keys`: pairs of (ones of a layer, how many of its equally likely keys give so many)."""
+
+    count: int
+    windows: int
+    layers: int
+    keys: tuple[tuple[int, int], ...]
+
+    @property
+    def opportunities(self) -> int:
+        return self.windows * self.layers
+
+    @property
+    def chance(self) -> float:
+        return self.expected / self.opportunities
+
+    @property
+    def expected(self) -> float:
+        """The mean of the count in text that does not depend on the key."""
+        return self.layers * sum(ones * keys for ones, keys in self.keys) / sum(keys for _, keys in self.keys)
+
+    @property
+    def largest(self) -> int:
+        return self.layers * max(ones for ones, _ in self.keys)
+
+    def log10_tail(self, count: int) -> float:
+        """log10 P(at least `count`)."""
+        return log10_layers_tail(count, _spread(self.keys), self.layers)
+
+    def log10_e_value(self) -> float:
+        return log10_layers_e_value(self.count, _spread(self.keys), self.layers)
+
+
+class SumScore(Record, frozen=True, kw_only=True, tag_field="law", tag="sum"):
+    """The sum of `windows` scores in millionths, rounded down. `count`: windows whose number lies in the upper half."""
+
+    count: int
+    windows: int
+    millionths: int
+
+    @property
+    def opportunities(self) -> int:
+        return self.windows
+
+    @property
+    def chance(self) -> float:
+        return 0.5
+
+    @property
+    def score(self) -> float:
+        return self.millionths / 1e6
+
+    @property
+    def expected(self) -> float:
+        """The mean of the sum in text that does not depend on the key."""
+        return float(self.windows)
+
+
+Score = GreenScore | LayersScore | SumScore
+
+
+def read_score(recorded: Mapping[str, Any]) -> Score:
+    """A score from its plain numbers. Raises ValueError where they are none."""
+    score: Score = msgspec.convert(recorded, type=Score)
+    return score
+
+
+def log10_p_of(score: Score, log10_keys: float) -> float:
+    """log10 of the exact tail, no smaller than the chance of guessing the key."""
+    tail = (
+        log10_gumbel_tail(score.score, score.windows) if isinstance(score, SumScore) else score.log10_tail(score.count)
+    )
+    return no_smaller_than_a_guess(tail, log10_keys)
+
+
+def log10_e_of(score: Score, log10_keys: float) -> float:
+    """log10 of the e-value, no larger than the number of keys."""
+    log10_e = log10_gumbel_e_value(score.score, score.windows) if isinstance(score, SumScore) else score.log10_e_value()
+    return no_larger_than_a_guess(log10_e, log10_keys)
+
+
+def log10_resolution(score: Score, log10_keys: float) -> float:
+    """log10 of the smallest p that the same windows could have given under this key."""
+    if isinstance(score, SumScore):
+        return -log10_keys if score.windows else 0.0
+    return no_smaller_than_a_guess(score.log10_tail(score.largest), log10_keys)
+
+
+def share_found(score: Score, log10_threshold: float, power: float = 0.95) -> float:
+    """The smallest share of coincidences that reaches the threshold with probability `power`, windows taken as independent.
+
+    Of a sum the coincidence is a number in the upper half, judged by counting: the sum itself finds less. 1.0 where nothing does.
+    """
+    if isinstance(score, SumScore):
+        share = detectable_share(score.windows, score.chance, log10_threshold, power)
+        return 1.0 if isinstance(share, Absent) else share
+    if score.log10_tail(score.largest) > log10_threshold:
+        return 1.0
+    reached = bisect_left(range(score.largest), True, key=lambda count: score.log10_tail(count) <= log10_threshold)
+    return float(betaincinv(reached, score.opportunities - reached + 1, power)) if reached else 0.0
+
+
+def _spread(pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """Each value as often as its pair says."""
+    values, times = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return np.repeat(values, times)
 
 
 # -------------------------------------------------------------------------------------------------- what holds for all

@@ -12,21 +12,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
-from filiation.case.ledger import is_canonical, time_text
+from filiation.case.ledger import is_canonical, is_time, time_text
 from filiation.case.merkle import Tree
-from filiation.case.reading import moment
 from filiation.errors import RecordError, UsageError
 from filiation.evidence import canonical, digest
 from filiation.training_transcript.records import Body, Closed, Entry, Header, Opened, StateRecorded
-
-
-def entry_line(entry: Entry) -> bytes:
-    """The line of an entry: its canonical bytes and a line feed."""
-    return canonical(entry) + b"\n"
 
 
 def next_entry(entries: Sequence[Entry], header: Header, body: Body, now: datetime) -> Entry:
@@ -92,7 +86,7 @@ def _broken(entry: Entry, before: Sequence[Entry], previous: str) -> str:
         return f"it is numbered {entry.sequence}, and stands in place {len(before) + 1}"
     if entry.previous != previous:  # 3
         return f"it follows {entry.previous}, and the entry before has the digest {previous}"
-    if not _is_time(entry.time) or (last is not None and entry.time < last.time):  # 4
+    if not is_time(entry.time) or (last is not None and entry.time < last.time):  # 4
         return f"its time {entry.time!r} is no time in UTC, or is earlier than that of the entry before"
     if isinstance(entry.body, Opened) != (last is None):  # 5
         return "a transcript is opened by its first entry, and by no other"
@@ -112,11 +106,6 @@ def _state_out_of_place(body: Body, before: Sequence[Entry]) -> str:
     if len(body.losses) not in (0, steps) or (recorded and len(body.batches) != 64):
         return f"it needs the digest of the batches of {steps} steps, and as many losses or none"
     return "" if body.tensors else "it records no tensor"
-
-
-def _is_time(text: str) -> bool:
-    found = moment(text)
-    return found is not None and time_text(found.astimezone(UTC)) == text
 
 
 def _refused(number: int, what: str) -> RecordError:

@@ -21,16 +21,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-
 from filiation.case import signing
-from filiation.case.files import make_folder, open_to_append, read_file, refuse_link, write_all, write_file, writing
-from filiation.case.ledger import time_text
-from filiation.case.records import Announcement, Authority, CheckpointPredicate, PublicKey, ReceiptPredicate
+from filiation.case.checkpoints import Checkpoint, files_of, sequence_of, signed, stamped
+from filiation.case.files import (
+    PLAIN_NAME,
+    append_whole,
+    make_folder,
+    open_to_append,
+    read_file,
+    refuse_link,
+    refuse_taken,
+    write_file,
+)
+from filiation.case.folder import header_bytes, read_header
+from filiation.case.ledger import entry_line, time_text
+from filiation.case.records import Announcement, Authority, CheckpointPredicate, PublicKey
 from filiation.case.signing import Signer
 from filiation.case.time_stamps import Stamper
-from filiation.errors import RecordError, SourceNotFound, UsageError
-from filiation.evidence import canonical, digest
+from filiation.errors import RecordError, UsageError
+from filiation.evidence import digest
 from filiation.training_transcript import chain
 from filiation.training_transcript.records import (
     FORMAT,
@@ -54,8 +63,6 @@ HEADER, LEDGER, CHECKPOINTS, CERTIFICATES, STATES = (
     "states",
 )
 _RUN = re.compile("[0-9a-f]{32}")
-_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_CHECKPOINT = re.compile(r"(\d{6,})\.json")
 
 
 @dataclass(frozen=True)
@@ -90,17 +97,16 @@ class TranscriptFolder:
         """A new transcript with its first entry. Raises UsageError where something is there already."""
         if not _RUN.fullmatch(header.run):
             raise UsageError("the run's number is not 32 hexadecimal digits", advice="draw it at random")
-        if not all(_NAME.fullmatch(authority.name) for authority in authorities):
+        if not all(PLAIN_NAME.fullmatch(authority.name) for authority in authorities):
             raise UsageError("an authority has a name that no file can have", advice="use letters, digits and '-'")
-        if path.exists() and any(path.iterdir()):
-            raise UsageError("something is there already", exhibit=str(path), advice="name a new or an empty folder")
+        refuse_taken(path)
         make_folder(path)
         for name in (CHECKPOINTS, CERTIFICATES, STATES):
             make_folder(path / name)
         for name, certificate in (certificates or {}).items():
             write_file(path / CERTIFICATES / f"{name}.pem", certificate)
         write_file(path / LEDGER, b"")
-        write_file(path / HEADER, canonical(header) + b"\n")
+        write_file(path / HEADER, header_bytes(header))
         made = cls(path, header, (), b"")
         made.append(Opened(plan=plan, key=signer.key, software=software, authorities=tuple(authorities)), now=now)
         return made
@@ -110,7 +116,7 @@ class TranscriptFolder:
         """A transcript that is there. Raises UsageError where there is none, RecordError where it is damaged."""
         if not (path / HEADER).exists():
             raise UsageError("there is no transcript here", exhibit=str(path), advice="filiation training open FOLDER")
-        header = _header(path)
+        header = read_header(path / HEADER, Header, "a transcript", (FORMAT, VERSION))
         entries, rest = chain.parse(read_file(path / LEDGER), header)
         if not entries:
             raise RecordError("the ledger has no whole entry", exhibit=str(path), advice="restore it from another copy")
@@ -179,25 +185,14 @@ class TranscriptFolder:
         if signer.key != self.opened.key:
             raise UsageError("this is not the transcript's key", exhibit=str(self.path), advice="give the key it names")
         asked, time = {stamper.authority.name: stamper for stamper in stampers}, time_text(now)
-        refusals: list[str] = []
-        while True:
-            why = "; ".join(refusals) if refusals else "" if asked else "no authority was asked"
-            predicate = self._predicate(time, tuple(sorted(asked)), why)
-            data = signing.envelope(signing.checkpoint_statement(predicate, self.head), signer)
-            stamps: dict[str, bytes] = {}
-            try:
-                for name in predicate.stamps:
-                    stamps[name] = asked[name].stamp(data)
-            except (SourceNotFound, RecordError) as error:
-                refusals.append(f"{name}: {error.message}")
-                del asked[name]
-                continue
-            self._write_checkpoint(predicate, data, stamps, signer)
-            return predicate
+        made, stamps = stamped(asked, lambda names, unstamped: self._signed(signer, time, names, unstamped))
+        for name, data in files_of(made, stamps, signer).items():
+            write_file(self.path / name, data)
+        return made.predicate
 
-    def _predicate(self, time: str, stamps: tuple[str, ...], unstamped: str) -> CheckpointPredicate:
+    def _signed(self, signer: Signer, time: str, stamps: tuple[str, ...], unstamped: str) -> Checkpoint:
         before = [one for one in checkpoints(self.path) if one.sequence < len(self.entries)]
-        return CheckpointPredicate(
+        predicate = CheckpointPredicate(
             case=self.header.run,
             sequence=len(self.entries),
             time=time,
@@ -206,56 +201,41 @@ class TranscriptFolder:
             closed=self.closed is not None,
             previous=hashlib.sha256(before[-1].data).hexdigest() if before else "",
         )
-
-    def _write_checkpoint(
-        self, predicate: CheckpointPredicate, data: bytes, stamps: Mapping[str, bytes], signer: Signer
-    ) -> None:
-        sequence = predicate.sequence
-        receipt = ReceiptPredicate(
-            case=self.header.run,
-            sequence=sequence,
-            checkpoint=hashlib.sha256(data).hexdigest(),
-            stamps={name: hashlib.sha256(stamp).hexdigest() for name, stamp in stamps.items()},
-        )
-        for name, stamp in stamps.items():
-            write_file(self.path / signing.stamp_name(sequence, name), stamp)
-        receipt_data = signing.envelope(signing.receipt_statement(receipt), signer)
-        write_file(self.path / signing.receipt_name(sequence), receipt_data)
-        write_file(self.path / signing.checkpoint_name(sequence), data)
+        return signed(predicate, self.head, signer)
 
     def _append(self, body: Body, now: datetime) -> Entry:
         entry = chain.next_entry(self.entries, self.header, body, now)
-        expected = sum(len(chain.entry_line(one)) for one in self.entries[-1:])
-        self._check_untouched(expected)
+        size = self._size_untouched()
         descriptor = open_to_append(self.path / LEDGER)
-        with writing(self.path / LEDGER):
-            try:
-                write_all(descriptor, chain.entry_line(entry))
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        try:
+            append_whole(descriptor, entry_line(entry), size, self.path / LEDGER)
+        finally:
+            os.close(descriptor)
         self.entries = (*self.entries, entry)
         return entry
 
-    def _check_untouched(self, tail: int) -> None:
-        """The file still ends with the last entry that we know."""
+    def _size_untouched(self) -> int:
+        """Bytes of the ledger, which still ends with the last entry that we know."""
+        known = b"".join(map(entry_line, self.entries[-1:]))
         with (self.path / LEDGER).open("rb") as file:
             size = file.seek(0, 2)
-            file.seek(max(0, size - tail))
+            file.seek(max(0, size - len(known)))
             found = file.read()
-        if found != (chain.entry_line(self.entries[-1]) if self.entries else b""):
+        if found != known:
             raise RecordError(
                 "was changed by something else while this process writes it",
                 exhibit=str(self.path / LEDGER),
                 advice="nothing was written; end the other program and open the transcript again",
             )
+        return size
 
     def _cut(self, now: datetime) -> None:
-        """Take away the torn rest of an interrupted write, and say so."""
-        data, lost = read_file(self.path / LEDGER), len(self.rest)
-        write_file(self.path / LEDGER, data[: len(data) - lost])
-        self.rest = b""
-        self._append(Noted(text=f"{lost} bytes of an interrupted write were taken away"), now)
+        """Take away the torn rest of an interrupted write, and say so, in one step."""
+        noted = Noted(text=f"{len(self.rest)} bytes of an interrupted write were taken away")
+        entry = chain.next_entry(self.entries, self.header, noted, now)
+        whole = read_file(self.path / LEDGER)[: -len(self.rest)]
+        write_file(self.path / LEDGER, whole + entry_line(entry))
+        self.entries, self.rest = (*self.entries, entry), b""
 
 
 # ---------------------------------------------------------------------------------------------------------------- reading
@@ -267,16 +247,19 @@ def checkpoints(path: Path) -> tuple[Signed, ...]:
     refuse_link(folder)
     found = []
     names = sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
-    for match in filter(None, map(_CHECKPOINT.fullmatch, names)):
-        sequence = int(match[1])
+    for checkpoint in names:
+        sequence = sequence_of(checkpoint)
+        if sequence is None:
+            continue
+        number = checkpoint.removesuffix("json")
         stamps = {
-            name.removeprefix(f"{match[1]}.").removesuffix(".tsr"): read_file(folder / name)
+            name.removeprefix(number).removesuffix(".tsr"): read_file(folder / name)
             for name in names
-            if name.startswith(f"{match[1]}.") and name.endswith(".tsr")
+            if name.startswith(number) and name.endswith(".tsr")
         }
         receipt = path / signing.receipt_name(sequence)
         found.append(
-            Signed(sequence, read_file(folder / match[0]), read_file(receipt) if receipt.exists() else b"", stamps)
+            Signed(sequence, read_file(folder / checkpoint), read_file(receipt) if receipt.exists() else b"", stamps)
         )
     return tuple(found)
 
@@ -284,23 +267,8 @@ def checkpoints(path: Path) -> tuple[Signed, ...]:
 def certificate(path: Path, name: str) -> bytes:
     """The owner's copy of an authority's root certificate; empty where there is none."""
     file = path / CERTIFICATES / f"{name}.pem"
-    return read_file(file) if _NAME.fullmatch(name) and file.exists() else b""
+    return read_file(file) if PLAIN_NAME.fullmatch(name) and file.exists() else b""
 
 
 def key_of(entries: Sequence[Entry]) -> PublicKey | None:
     return entries[0].body.key if entries and isinstance(entries[0].body, Opened) else None
-
-
-def _header(path: Path) -> Header:
-    data = read_file(path / HEADER)
-    try:
-        header = msgspec.json.decode(data, type=Header)
-    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise RecordError(f"is no header of a transcript: {error}", exhibit=str(path / HEADER)) from error
-    if (header.format, header.version) != (FORMAT, VERSION) or canonical(header) + b"\n" != data:
-        raise RecordError(
-            "is not the header of a transcript of this version",
-            exhibit=str(path / HEADER),
-            advice="it was altered, or another version wrote it",
-        )
-    return header

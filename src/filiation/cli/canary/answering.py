@@ -11,8 +11,8 @@ import msgspec
 from filiation.errors import MalformedSource, UsageError
 
 if TYPE_CHECKING:
+    from filiation.canaries.answers import Answers
     from filiation.canaries.canary import Canary
-    from filiation.canaries.scoring import Answers
     from filiation.cli.canary.verify import Asking
 
 
@@ -31,38 +31,10 @@ def answers_of(name: str, location: str, canaries: Sequence[Canary], asking: Ask
 
 def from_frame(name: str, frame: Any, canaries: Sequence[Canary]) -> Answers:
     """The first answer to each canary's prompt, and the log-probabilities of its options where there are some."""
-    from filiation.canaries.ranks import option_log_probabilities
-    from filiation.canaries.scoring import Answers
+    from filiation.canaries.answers import COLUMNS, ORDER, answers_in
     from filiation.sources.transcripts import prompt_id
 
-    wanted = {prompt_id(canary.prompt): canary for canary in canaries}
-    texts: dict[int, str] = {}
-    log_probabilities: dict[int, tuple[float, ...]] = {}
-    further = 0
-    columns = frame.sort("prompt_id", "sample").select("prompt_id", "text", "log_probabilities")
-    for identity, text, told in columns.iter_rows():
-        canary = wanted.get(identity)
-        if canary is None:
-            continue
-        if canary.index in texts:
-            further += 1
-            continue
-        texts[canary.index] = text
-        begun = _first_token(told)
-        if begun:
-            log_probabilities[canary.index] = option_log_probabilities(begun, canary.options)
-    return Answers(name, texts, log_probabilities, further)
-
-
-def _first_token(told: str | None) -> list[tuple[str, float]]:
-    """The tokens that an answer could begin with, from a transcript's column; none where it cannot be read as such."""
-    if not told:
-        return []
-    try:
-        tokens = msgspec.json.decode(told, type=list[tuple[str, float, list[tuple[str, float]]]])
-    except msgspec.MsgspecError:
-        return []
-    return [(tokens[0][0], tokens[0][1]), *tokens[0][2]] if tokens else []
+    return answers_in(frame.sort(*ORDER).select(*COLUMNS).iter_rows(), canaries, prompt_id, name=name)
 
 
 def with_log_probabilities(answers: Answers, file: Path) -> Answers:

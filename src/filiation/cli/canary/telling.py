@@ -5,27 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from filiation.canaries.premises import ASSUMPTIONS, LIMITATIONS
 from filiation.report.wording import chance, plural, probability, visible, whole
 
 if TYPE_CHECKING:
-    from filiation.canaries.scoring import ControlModel, Score, Searched
+    from filiation.canaries.scoring import ControlModel, Score
+    from filiation.canaries.tally import Searched
     from filiation.canaries.verification import Result
     from filiation.case.records import Check
-
-PREMISE = (
-    "Premise: the key was secret until the batch was opened, and the owner's randomness was drawn independently of the suspect. The "
-    "figures show exposure to the planted answers. They do not show how the exposure came about, nor who brought it about."
-)
-COMMITMENTS = (
-    "That the claimant made no other commitment is the claimant's word. Whoever secretly had many stamped before the beacon could show "
-    "the best: a figure p would take about 1/p of them, each with its stamps."
-)
-ABSENCE = "If nothing is seen, nothing follows: planted answers can be filtered out, diluted or trained away."
-NOT_EXCLUDED = (
-    "Not excluded: that the claimant, or somebody who had the labels, exposed the suspect. Decoys, unrelated models and the ledger "
-    "would show a careless one; they do not show a careful one."
-)
-
 
 def checks_told(checks: Sequence[Check]) -> list[str]:
     """The checks in lines, failures with what they mean."""
@@ -57,7 +44,7 @@ def result_told(result: Result) -> list[str]:
     lines += ["", *_controls_told(result.scored.controls)]
     lines += [f"warning: {visible(warning)}" for warning in result.scored.warnings]
     lines += [f"note: {visible(remark)}" for remark in result.remarks]
-    return [*lines, "", PREMISE, COMMITMENTS, NOT_EXCLUDED, ABSENCE]
+    return [*lines, "", *(f"premise: {premise}" for premise in ASSUMPTIONS), *LIMITATIONS]
 
 
 def _score_told(score: Score) -> list[str]:

@@ -11,9 +11,10 @@ import msgspec
 import numpy as np
 
 from filiation.cli.watermark.key import read_bytes
-from filiation.errors import MalformedSource, MissingExtra, UsageError
+from filiation.errors import MalformedSource, UsageError
 from filiation.evidence import Record
 from filiation.measures.watermarks import Tokens
+from filiation.sources.tokenising import token_ids, tokenizer_of
 
 
 class Answer(Record, frozen=True, kw_only=True):
@@ -53,33 +54,14 @@ def read_texts(places: Sequence[str], tokenizer: Path | None, *, from_text: bool
     if texts:
         if tokenizer is None:
             raise UsageError("text needs --tokenizer", advice="give tokenizer.json of the model that was marked")
-        ids += tokens_of(texts, tokenizer)
+        ids += token_ids(load_tokenizer(tokenizer), texts)
     return Given(tuple(ids), retokenised=bool(texts))
-
-
-def tokens_of(texts: Sequence[str], tokenizer: Path) -> list[Tokens]:
-    """Token ids without special tokens. Raises MissingExtra, and MalformedSource for what is no tokenizer."""
-    loaded = load_tokenizer(tokenizer)
-    return [np.array(each.ids, dtype=np.int64) for each in loaded.encode_batch(list(texts), add_special_tokens=False)]
 
 
 def load_tokenizer(tokenizer: Path) -> Any:
     """The tokenizer of a tokenizer.json, or of a folder that has one."""
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise MissingExtra(
-            "text is tokenised by the package tokenizers, which is not installed",
-            advice='pip install "filiation[models]"',
-        ) from error
     file = tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer
-    data = read_bytes(file)
-    try:
-        return Tokenizer.from_buffer(data)
-    except Exception as error:  # the package raises nothing narrower
-        raise MalformedSource(
-            f"this is not a tokenizer: {error}", exhibit=str(file), advice="give a tokenizer.json"
-        ) from error
+    return tokenizer_of(read_bytes(file), str(file))
 
 
 def _generated(file: Path) -> list[Answer]:

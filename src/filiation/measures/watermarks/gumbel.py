@@ -26,10 +26,11 @@ DOMAIN = b"filiation gumbel 1"
 
 @dataclass(frozen=True)
 class GumbelReading:
-    """`score`: the sum of -log(1 - u) over `windows` distinct windows."""
+    """`score`: the sum of -log(1 - u) over `windows` distinct windows; `upper_half`: windows with u above one half."""
 
     score: float
     windows: int
+    upper_half: int
 
     @property
     def opportunities(self) -> int:
@@ -38,8 +39,8 @@ class GumbelReading:
 
 def gumbel_reading(windows: Tokens, key: GumbelKey) -> GumbelReading:
     """What the key says about these windows, shape (n, context_width + 1)."""
-    each = -np.log1p(-uniforms(windows, key))
-    return GumbelReading(math.fsum(each.tolist()), len(windows))
+    drawn = uniforms(windows, key)
+    return GumbelReading(math.fsum((-np.log1p(-drawn)).tolist()), len(windows), int((drawn > 0.5).sum()))
 
 
 def uniforms(windows: Tokens, key: GumbelKey) -> NDArray[np.float64]:

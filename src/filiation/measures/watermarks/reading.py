@@ -1,8 +1,13 @@
-"""One text, one key of any scheme: the windows that the scheme counts, and what the key says about them."""
+"""One text, one key of any scheme: the windows that the scheme counts, what the key says about them, and that as plain numbers."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from filiation.measures.watermarks.green_list import GreenReading, green_reading
 from filiation.measures.watermarks.gumbel import GumbelReading, gumbel_reading
@@ -32,3 +37,34 @@ def reading(windows: Tokens, key: WatermarkKey) -> Reading:
     if isinstance(key, VllmGumbelKey):
         return vllm_reading(windows, key)
     return gumbel_reading(windows, key)
+
+
+def recorded(seen: Reading) -> dict[str, Any]:
+    """A reading as the JSON that `statistics.watermark_tails.read_score` judges: everything its exact law needs, in small numbers."""
+    if isinstance(seen, GreenReading):
+        return {
+            "law": "lists",
+            "count": seen.count,
+            "sizes": _counted(seen.sizes),
+            "list_size": seen.list_size,
+            "vocabulary": seen.vocabulary,
+        }
+    if isinstance(seen, SynthIDReading):
+        ones, keys = np.unique(seen.every_key, return_counts=True)
+        return {
+            "law": "layers",
+            "count": seen.count,
+            "windows": seen.windows,
+            "layers": len(seen.by_layer),
+            "keys": [list(pair) for pair in zip(ones.tolist(), keys.tolist(), strict=True)],
+        }
+    return {
+        "law": "sum",
+        "count": seen.upper_half,
+        "windows": seen.windows,
+        "millionths": math.floor(max(0.0, seen.score) * 1e6),
+    }
+
+
+def _counted(values: Sequence[int]) -> list[list[int]]:
+    return [[value, times] for value, times in sorted(Counter(values).items())]

@@ -37,8 +37,9 @@ Words = NDArray[np.uint64]
 
 def vllm_reading(windows: Tokens, key: VllmGumbelKey) -> GumbelReading:
     """What the key says about these windows, shape (n, context_width + 1)."""
-    each = -np.log1p(-vllm_uniforms(windows, key)) - COARSENESS
-    return GumbelReading(math.fsum(each.tolist()), len(windows))
+    drawn = vllm_uniforms(windows, key)
+    each = -np.log1p(-drawn) - COARSENESS
+    return GumbelReading(math.fsum(each.tolist()), len(windows), int((drawn > 0.5).sum()))
 
 
 def vllm_uniforms(windows: Tokens, key: VllmGumbelKey) -> NDArray[np.float64]:
