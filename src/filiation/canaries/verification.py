@@ -38,7 +38,8 @@ from filiation.canaries.opening import (
     read_request,
 )
 from filiation.canaries.scoring import Opened, Scored
-from filiation.case.commitments import Order, Trust, check_order, fingerprints, sha256_of
+from filiation.case.commitments import Order, check_order, fingerprints, sha256_of
+from filiation.case.commitments import Trust as Trust
 from filiation.case.commitments import trust_of as trust_of
 from filiation.case.records import Check, Failure
 from filiation.errors import FiliationError, MissingExtra, RecordError

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from filiation.canaries.verification import Result
     from filiation.case.records import Check
 
+
 def checks_told(checks: Sequence[Check]) -> list[str]:
     """The checks in lines, failures with what they mean."""
     lines = []

@@ -1,0 +1,67 @@
+"""What one model answered to canaries, taken from a table of recorded answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from filiation.canaries.canary import Canary
+from filiation.canaries.ranks import option_log_probabilities
+
+COLUMNS = ("prompt_id", "text", "log_probabilities")
+ORDER = ("prompt_id", "sample", "text")
+"""The columns of a table of recorded answers that are read, and the order of its rows: that of the samples, whoever wrote the file."""
+
+Row = tuple[str, str, str | None]
+"""Of one recorded answer: the id of its prompt, its text, and the log-probabilities of its tokens as JSON, or None."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one model answered, by the index of the canary: the first answer, and, where had, the log-probability of each option.
+
+    `further`: answers recorded after the first one of a canary; they are counted and not looked at.
+    """
+
+    name: str
+    texts: Mapping[int, str]
+    log_probabilities: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    further: int = 0
+
+
+def answers_in(
+    rows: Iterable[Row], canaries: Sequence[Canary], prompt_id: Callable[[str], str], *, name: str
+) -> Answers:
+    """The first answer to each canary's prompt, and the log-probabilities of its options where there are some.
+
+    `rows`: `COLUMNS` of a table, in the order of `ORDER`; `prompt_id`: what names a prompt in them.
+    """
+    wanted = {prompt_id(canary.prompt): canary for canary in canaries}
+    texts: dict[int, str] = {}
+    log_probabilities: dict[int, tuple[float, ...]] = {}
+    further = 0
+    for identity, text, told in rows:
+        canary = wanted.get(identity)
+        if canary is None:
+            continue
+        if canary.index in texts:
+            further += 1
+            continue
+        texts[canary.index] = text
+        begun = _first_token(told)
+        if begun:
+            log_probabilities[canary.index] = option_log_probabilities(begun, canary.options)
+    return Answers(name, texts, log_probabilities, further)
+
+
+def _first_token(told: str | None) -> list[tuple[str, float]]:
+    """The tokens that an answer could begin with, from a transcript's column; none where it cannot be read as such."""
+    if not told:
+        return []
+    try:
+        tokens = msgspec.json.decode(told, type=list[tuple[str, float, list[tuple[str, float]]]])
+    except msgspec.MsgspecError:
+        return []
+    return [(tokens[0][0], tokens[0][1]), *tokens[0][2]] if tokens else []
