@@ -183,8 +183,9 @@ class Trust:
     """What a verifier has from somewhere else than the claimant, who could run an authority or a beacon of their own.
 
     `authorities`: root certificates (PEM) of time-stamping authorities; `beacon_certificate`: PEM, of NIST; `fingerprints`: instead of, or
-    besides, these files, of their certificates (SHA-256 of the DER, in hexadecimal); `chains`: hashes of drand chains besides those known to this version;
-    `keyid`: the fingerprint of the claimant's key. `copies`: take the claimant's own copies where nothing is given, and say so.
+    besides, these files, of their certificates (SHA-256 of the DER, in hexadecimal); `chains`: hashes of drand chains besides those known
+    to this version; `keyid`: the fingerprint of the claimant's key. `copies`: take the claimant's own copies where nothing is given, and
+    say so.
     """
 
     authorities: tuple[bytes, ...] = ()
