@@ -110,14 +110,19 @@ def _joined(found: list[Tokens], width: int) -> Tokens:
     return np.concatenate(found) if found else np.empty((0, width), dtype=np.int64)
 
 
+def contexts_are_independent(key: WatermarkKey) -> bool:
+    """Whether rules 2 and 3 hold: what the key chooses in one context says nothing of what it chooses in another."""
+    selfhash = isinstance(key, GreenListKey) and key.seeding_scheme == "selfhash"
+    return not (selfhash or isinstance(key, SynthIDKey))
+
+
 def _width(key: WatermarkKey, read_was_marked: bool) -> int:
     if key.window < 2:
         raise UsageError(
             "a key that reads no context cannot be held against what a suspect learned",
             advice="use a scheme with context",
         )
-    selfhash = isinstance(key, GreenListKey) and key.seeding_scheme == "selfhash"
-    if read_was_marked and (selfhash or isinstance(key, SynthIDKey)):
+    if read_was_marked and not contexts_are_independent(key):
         raise UsageError(
             "under this scheme what marked text shows in one context is not independent of what it shows in others",
             advice="let the suspect read or answer unmarked text",

@@ -29,7 +29,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import betaincinv, gammainc, gammaincc, gammaln
+from scipy.special import betaincinv, gammainc, gammaincc, gammaincinv, gammaln
 
 from filiation.evidence import Absent, Coincidences, Record
 from filiation.statistics.coincidences import LN10
@@ -322,6 +322,12 @@ class SumScore(Record, frozen=True, kw_only=True, tag_field="law", tag="sum"):
     def score(self) -> float:
         return self.millionths / 1e6
 
+    def mean_interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """The mean score of a window, between these two if scores are exponential with some other mean than 1."""
+        tail = (1.0 - confidence) / 2.0
+        most, least = float(gammaincinv(self.windows, 1.0 - tail)), float(gammaincinv(self.windows, tail))
+        return self.score / most, self.score / least
+
     @property
     def expected(self) -> float:
         """The mean of the sum in text that does not depend on the key."""
@@ -388,8 +394,12 @@ def placebo_p_value(score: float, placebos: Sequence[float]) -> float:
     """
     if not placebos:
         raise ValueError("a placebo p-value needs at least one placebo key")
-    as_large = sum(placebo >= score - 1e-9 * max(1.0, abs(score)) for placebo in placebos)
-    return (1 + as_large) / (1 + len(placebos))
+    return (1 + placebos_reaching(score, placebos)) / (1 + len(placebos))
+
+
+def placebos_reaching(score: float, placebos: Sequence[float]) -> int:
+    """How many placebo keys score at least as much, to the last digits that machines differ in."""
+    return sum(placebo >= score - 1e-9 * max(1.0, abs(score)) for placebo in placebos)
 
 
 def no_smaller_than_a_guess(log10_p: float, log10_keys: float) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from filiation.errors import UsageError
 from filiation.evidence import round_against_accuser
-from filiation.examiners.watermark import LIMITATIONS, PREMISES, idealised, scheme_of
+from filiation.examiners.watermark import LIMITATIONS, PREMISES, idealised
 from filiation.measures.watermarks import (
     GreenReading,
     Tokens,
@@ -73,7 +73,7 @@ def detection(
     others = [reading(windows, key.another(draw)).score for _ in range(placebos)]
     cost = math.log10(searched)
     return Detection(
-        scheme=scheme_of(key),
+        scheme=key.scheme,
         commitment=key.commitment,
         tokens=sum(len(text) for text in texts),
         windows=len(windows),

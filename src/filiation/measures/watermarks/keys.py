@@ -40,6 +40,11 @@ class _Marked(Record, frozen=True, kw_only=True):
     salt: str = ""
 
     @property
+    def scheme(self) -> str:
+        """The scheme's name, as key files have it."""
+        return str(self.__struct_config__.tag)
+
+    @property
     def commitment(self) -> str:
         """SHA-256, in hexadecimal, of the key file."""
         return hashlib.sha256(self.to_json()).hexdigest()
