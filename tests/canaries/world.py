@@ -14,6 +14,7 @@ from filiation.canaries import exposure, generators, labels, opening, owner, pla
 from filiation.canaries.canary import Canary
 from filiation.canaries.scoring import Answers
 from filiation.case.commitments import Trust
+from filiation.case.records import Announcement
 from filiation.case.signing import Signer, new_signer
 from studies.time_stamping import LocalAuthority
 from tests.case.worlds import own_pulse
@@ -75,6 +76,15 @@ class World:
         """A model that gives to each canary and decoy the option that `choose` says."""
         return Answers(name, {canary.index: canary.options[choose(canary)] for canary in self.holding.canaries()})
 
+    def opened_canaries(self, batch: int = 0) -> tuple[Canary, ...]:
+        return tuple(canary for canary in self.holding.canaries() if canary.batch == batch)
+
+    def opens(self, folder: Path, at: float = 4, **fields: object) -> opening.Bundle:
+        """Reveal batch 0 into `folder`, as marks."""
+        bundle = self.reveal(at, **fields)
+        opening.write_bundle(bundle, folder)
+        return bundle
+
     def label(self, canary: Canary, cohort: int = 0) -> int:
         return labels.label(labels.batch_key(self.key, canary.batch), self.holding.beacon(), cohort, canary)
 
@@ -88,20 +98,31 @@ def prepared(folder: Path, batches: int = 2, batch_size: int = 16, options: int 
 
 
 def committed_world(
-    folder: Path, *, cohorts: int = 1, authorities: int = 2, batches: int = 2, batch_size: int = 16
+    folder: Path,
+    *,
+    cohorts: int = 1,
+    authorities: int | tuple[LocalAuthority, ...] = 2,
+    batches: int = 2,
+    batch_size: int = 16,
+    options: int = 16,
+    pulse: tuple[bytes, bytes, Announcement] | None = None,
+    signer: Signer | None = None,
 ) -> World:
-    """Prepared and committed; the beacon speaks in an hour."""
-    made = tuple(LocalAuthority.made(folder / f"authority{each}", name=f"a{each}") for each in range(authorities))
-    beacon, certificate, announcement = own_pulse(hour(1))
-    holding, signer = prepared(folder / "canaries", batches, batch_size), new_signer()
+    """Prepared and committed; the beacon is given, or speaks in an hour. Authorities are given, or so many are made."""
+    if isinstance(authorities, int):
+        authorities = tuple(
+            LocalAuthority.made(folder / f"authority{each}", name=f"a{each}") for each in range(authorities)
+        )
+    beacon, certificate, announcement = pulse or own_pulse(hour(1))
+    holding, signer = prepared(folder / "canaries", batches, batch_size, options), signer or new_signer()
     owner.commit(
         holding, KEY, announcement, claimant="ours", signer=signer, now=hour(0),
-        stampers=[(authority, authority.certificate) for authority in made], beacon_certificate=certificate, cohorts=cohorts,
+        stampers=[(authority, authority.certificate) for authority in authorities], beacon_certificate=certificate, cohorts=cohorts,
     )  # fmt: skip
-    return World(holding, signer, made, beacon, certificate, cohorts)
+    return World(holding, signer, authorities, beacon, certificate, cohorts)
 
 
-def labelled_world(folder: Path, **fields: int) -> World:
+def labelled_world(folder: Path, **fields: object) -> World:
     made = committed_world(folder, **fields)  # type: ignore[arg-type]
     owner.label(made.holding, made.beacon, signer=made.signer, now=hour(2))
     return made
