@@ -58,7 +58,8 @@ class Secret(Record, frozen=True, kw_only=True):
 class Lot:
     """A lot whose checks all hold.
 
-    `number`: how many lots the owner has committed to, this one included; `certificates`: SHA-256 fingerprints of the root certificates
+    `number`: how many lots the owner has committed to, this one included; `earlier`: the SHA-256 of the files of those before, as far as
+    they are told; `certificates`: SHA-256 fingerprints of the root certificates
     whose stamps count, and of the beacon's; `remarks`: what rests on somebody's word. `subject` and `files` are bytes as they were opened.
     """
 
@@ -67,6 +68,7 @@ class Lot:
     purpose: Purpose
     made: str
     number: int
+    earlier: tuple[str, ...]
     items: int
     stamps: dict[str, datetime]
     beacon: str
@@ -74,6 +76,7 @@ class Lot:
     certificates: tuple[str, ...]
     remarks: tuple[str, ...]
     commitment_sha256: str
+    subject_sha256: str
     seed: bytes
     subject: bytes
     files: Mapping[str, bytes]
@@ -101,7 +104,7 @@ def read_lot(files: Mapping[str, bytes], trust: Trust, checking: Checking | None
     `checking` keeps what was checked; its titles are TITLES.
     """
     run = checking or Checking(TITLES, "the lot")
-    data = _file(files, LOT_FILE)
+    data = files.get(LOT_FILE, b"")
     commitment = run.check(lambda: read_commitment(data, trust.keyid))  # 1
     order = run.check(lambda: _order(files, data, commitment, trust), lambda found: len(found.stamps) + 1)  # 2
     subject = run.check(lambda: _subject(files, commitment), lambda _found: commitment.items)  # 3
@@ -112,6 +115,7 @@ def read_lot(files: Mapping[str, bytes], trust: Trust, checking: Checking | None
         purpose=commitment.purpose,
         made=commitment.made,
         number=commitment.number,
+        earlier=commitment.earlier,
         items=commitment.items,
         stamps=order.stamps,
         beacon=order.pulse.described,
@@ -119,6 +123,7 @@ def read_lot(files: Mapping[str, bytes], trust: Trust, checking: Checking | None
         certificates=_certificates(files, order),
         remarks=(*order.remarks, *_of_strays(files, commitment)),
         commitment_sha256=sha256_of(data),
+        subject_sha256=commitment.subject_sha256,
         seed=seed_of(secret, commitment.purpose, sha256_of(data), order.pulse.randomness),
         subject=subject,
         files=files,

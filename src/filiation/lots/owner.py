@@ -226,9 +226,16 @@ def opened_files(holding: Holding, secret: bytes, tokenizer: bytes = b"") -> dic
 
 
 def open_lot(holding: Holding, secret: bytes, folder: Path, tokenizer: bytes = b"") -> dict[str, bytes]:
-    """Write the opened lot into a folder, which is made where there is none."""
+    """Write the opened lot into a folder, which is made where there is none. Raises UsageError where something else is in it."""
     files = opened_files(holding, secret, tokenizer)
     make_folder(folder)
+    strays = sorted(path.name for path in folder.iterdir() if path.name not in files)
+    if strays:
+        raise UsageError(
+            f"the folder holds something else already: {', '.join(strays)[:200]}",
+            exhibit=str(folder),
+            advice="name a new folder; whatever lies in it would be handed on",
+        )
     for name, content in files.items():
         write_file(folder / name, content)
     return files

@@ -145,7 +145,8 @@ def pairs(entries: Sequence[str] | None, option: str) -> dict[str, str]:
     for entry in entries or ():
         name, sign, value = entry.partition("=")
         if not (name and sign and value):
-            raise UsageError(f"{option} {entry} is not NAME=VALUE", advice=f"for instance {option} {EXAMPLES[option]}")
+            example = EXAMPLES.get(option, "NAME=FILE")
+            raise UsageError(f"{option} {entry} is not NAME=VALUE", advice=f"for instance {option} {example}")
         if found.get(name, value) != value:
             raise UsageError(f"{option} gives {name} two values", advice="give one")
         found[name] = value
