@@ -11,15 +11,14 @@ close, verify
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from filiation.case.folder import CaseFolder
-from filiation.cli.case import app
 from studies.cases import plans
+from studies.cases.commands import AUTHORITY, Commands
 from studies.cases.models import (
     CONTROL_FOLDERS,
     POOL,
@@ -34,9 +33,6 @@ from studies.cases.recordings import record
 from studies.time_stamping import LocalAuthority
 from studies.zoo import Zoo
 
-ACTOR = "example"
-AUTHORITY = "practice"
-
 
 @dataclass(frozen=True)
 class Accusation:
@@ -49,17 +45,11 @@ class Accusation:
 
 
 @dataclass(frozen=True)
-class Casework:
-    """A case that is being made in `place`, where its exhibits and its key lie beside it."""
+class Casework(Commands):
+    """The case of an accusation about members of the zoo."""
 
     accusation: Accusation
     zoo: Zoo
-    place: Path
-    say: Callable[[str], None]
-
-    @property
-    def case(self) -> Path:
-        return self.place / self.accusation.name
 
     @property
     def answer(self) -> Path:
@@ -69,9 +59,9 @@ class Casework:
         """Take the case through all its steps; returns its folder, and that of the answer where there is one."""
         self._gather(now)
         authority = LocalAuthority.made(self.place / "authority", name=AUTHORITY)
-        self._beside("authority.pem").write_bytes(authority.certificate)
+        self.beside("authority.pem").write_bytes(authority.certificate)
         with authority.serving() as address:
-            certificate = f"{AUTHORITY}={self._beside('authority.pem')}"
+            certificate = f"{AUTHORITY}={self.beside('authority.pem')}"
             stamped = ("--authority", f"{AUTHORITY}={address}", "--authority-certificate", certificate)
             self._accuse(stamped)
             if self.accusation.answered:
@@ -79,29 +69,26 @@ class Casework:
         return (self.case, self.answer) if self.accusation.answered else (self.case,)
 
     def _accuse(self, stamped: Sequence[str]) -> None:
-        self._do("key", self._beside("key"))
-        self._signed("open", "--title", self.accusation.title, "--party", "claimant", *stamped)
+        self.do("key", self.beside("key"))
+        self.signed("open", "--title", self.accusation.title, "--party", "claimant", *stamped)
         self._admit_all()
-        self._signed("plan", self._beside("plan.toml"))
+        self.signed("plan", self.beside("plan.toml"))
         for verb in ("draw", "observe", "examine", "reveal"):
-            self._signed(verb)
-        self._signed("report", "--declarations", self._beside("declarations.toml"))
-        self._signed("close")
-        self._verify(self.case)
+            self.signed(verb)
+        self.signed("report", "--declarations", self.beside("declarations.toml"))
+        self.signed("close")
+        self.verify(self.case)
 
     def _answer(self, stamped: Sequence[str]) -> None:
         """The accused has the same exhibits examined, with everybody in the line-up who read the same text."""
-        key = self._beside("key-of-the-accused")
+        key = self.beside("key-of-the-accused")
         signed = ("--key", key, "--actor", "example of the accused")
-        told = ("--plan", self._beside("changes.toml"), "--declarations", self._beside("declarations.toml"))
-        self._do("key", key)
-        self._do("challenge", self.case, self.answer, "--party", "accused", *told, *stamped, "--no-pdf", *signed)
-        self._do("close", self.answer, *signed)
-        self._verify(self.answer)
-        self._do("challenge", self.case, self.answer, "--check")
-
-    def _verify(self, case: Path) -> None:
-        self._do("verify", case, "--authority-certificate", self._beside("authority.pem"))
+        told = ("--plan", self.beside("changes.toml"), "--declarations", self.beside("declarations.toml"))
+        self.do("key", key)
+        self.do("challenge", self.case, self.answer, "--party", "accused", *told, *stamped, "--no-pdf", *signed)
+        self.do("close", self.answer, *signed)
+        self.verify(self.answer)
+        self.do("challenge", self.case, self.answer, "--check")
 
     # ------------------------------------------------------------------------------------------------------- exhibits
 
@@ -115,11 +102,11 @@ class Casework:
         letter = plans.LETTER.format(
             cosine=norm_cosine(zoo[REFERENCE], zoo[suspect]), dimensions=norm_vector(zoo[REFERENCE]).size
         )
-        self._beside("letter.txt").write_text(letter)
+        self.beside("letter.txt").write_text(letter)
         parameters = number_of_parameters(zoo[REFERENCE])
-        self._beside("plan.toml").write_text(plans.plan(self.accusation.name, parameters))
-        self._beside("changes.toml").write_text(plans.CHANGES)
-        self._beside("declarations.toml").write_text(plans.declarations(parameters, now.date()))
+        self.beside("plan.toml").write_text(plans.plan(self.accusation.name, parameters))
+        self.beside("changes.toml").write_text(plans.CHANGES)
+        self.beside("declarations.toml").write_text(plans.declarations(parameters, now.date()))
 
     def _admit_all(self) -> None:
         self._admit_model(OURS, "reference", "handed over by the accuser", f"{OURS}.parquet")
@@ -127,45 +114,24 @@ class Casework:
             self._admit_model(name, "candidate", "trained for the line-up", "pool.parquet")
         for name in CONTROL_FOLDERS:
             self._admit_model(name, "control", "trained for the line-up", "controls-with-files.parquet")
-        self._admit(f"transcripts:{self._answers('controls.parquet')}", "control", "recorded for the line-up")
+        self.admit(f"transcripts:{self._answers('controls.parquet')}", "control", "recorded for the line-up")
         self._admit_model(THEIRS, "suspect", "handed over by the accused", f"{THEIRS}.parquet")
-        self._admit(str(self._beside("letter.txt")), "material", "sent by the accuser", name="letter")
+        self.admit(str(self.beside("letter.txt")), "material", "sent by the accuser", name="letter")
 
     def _admit_model(self, name: str, role: str, origin: str, answers: str) -> None:
         """A model by the digests of its files, and its answers with their bytes."""
         alike = ("--attribute", f"tokenizer={plans.TOKENIZER}", "--attribute", f"release={plans.RELEASE}")
         lineage = () if role in ("reference", "suspect") else ("--lineage", name)
         by_digest = ("--inside-limit", "0")
-        self._admit(str(self._model(name)), role, origin, *alike, *lineage, *by_digest, name=name)
+        self.admit(str(self._model(name)), role, origin, *alike, *lineage, *by_digest, name=name)
         spoken = f"transcripts:{self._answers(answers)}#{name}"
-        self._admit(spoken, role, "recorded by the examiner", *lineage, name=f"{name}/answers")
-
-    def _admit(self, location: str, role: str, origin: str, *more: str, name: str = "") -> None:
-        called = ("--as", name) if name else ()
-        self._signed("admit", location, "--role", role, *called, "--origin", origin, *more)
-
-    def _beside(self, name: str) -> Path:
-        return self.place / name
+        self.admit(spoken, role, "recorded by the examiner", *lineage, name=f"{name}/answers")
 
     def _model(self, name: str) -> Path:
         return self.place / "models" / name
 
     def _answers(self, name: str) -> Path:
         return self.place / "answers" / name
-
-    # ------------------------------------------------------------------------------------------------------- commands
-
-    def _signed(self, verb: str, *arguments: str | Path) -> None:
-        self._do(verb, self.case, *arguments, "--key", self._beside("key"), "--actor", ACTOR)
-
-    def _do(self, verb: str, *arguments: str | Path) -> None:
-        """One command, printed as it would be typed in `place`."""
-        given = [verb, *map(str, arguments)]
-        self.say(f"$ filiation case {self._typed(given)}")
-        app(args=given, prog_name="filiation case", standalone_mode=False)
-
-    def _typed(self, given: Sequence[str]) -> str:
-        return shlex.join(each.replace(f"{self.place}/", "") for each in given)
 
 
 def fingerprint(case: Path) -> str:

@@ -104,17 +104,17 @@ def committed_world(
     authorities: int | tuple[LocalAuthority, ...] = 2,
     batches: int = 2,
     batch_size: int = 16,
-    options: int = 16,
+    holding: owner.Holding | None = None,
     pulse: tuple[bytes, bytes, Announcement] | None = None,
     signer: Signer | None = None,
 ) -> World:
-    """Prepared and committed; the beacon is given, or speaks in an hour. Authorities are given, or so many are made."""
+    """Prepared and committed. What is not given is made: canaries, so many authorities, a signer, a beacon that speaks in an hour."""
     if isinstance(authorities, int):
         authorities = tuple(
             LocalAuthority.made(folder / f"authority{each}", name=f"a{each}") for each in range(authorities)
         )
     beacon, certificate, announcement = pulse or own_pulse(hour(1))
-    holding, signer = prepared(folder / "canaries", batches, batch_size, options), signer or new_signer()
+    holding, signer = holding or prepared(folder / "canaries", batches, batch_size), signer or new_signer()
     owner.commit(
         holding, KEY, announcement, claimant="ours", signer=signer, now=hour(0),
         stampers=[(authority, authority.certificate) for authority in authorities], beacon_certificate=certificate, cohorts=cohorts,

@@ -44,7 +44,7 @@ from filiation.case.view import AnswersSideBySide, CaseView, CheckpointSummary, 
 from filiation.evidence import Examination, FileRecord, digest
 from filiation.investigation import compare
 from studies.zoo import Zoo
-from tests.report import sample
+from tests.report import sample, sample_constructed
 
 REFERENCE, SUSPECT, CONTROL = "base-a", "laundered-tuned", "base-b"
 POOL = ("base-c", "base-d", "long-c", "same-order", "base-other-shape")
@@ -301,5 +301,24 @@ def of_answers() -> CaseView:
             PlannedProposition(proposition=test.proposition.value, alternative=test.alternative, weights={test.id: 1.0})
             for test in tests
         )
+    )
+    return view(found, planned=planned)
+
+
+def of_marks() -> CaseView:
+    """The same case of planted marks (made up, `sample_constructed`): every foil stands under the same lots, and none agrees."""
+    counts = {SUSPECT: sample_constructed.COUNT, "same-order": 5, "base-c": 2, "base-d": 4, "long-c": 3}
+    found = {name: sample_constructed.of_suspect(name, count) for name, count in counts.items()}
+    outcomes = sample_constructed.examination().outcomes
+    weights: dict[tuple[str, str], dict[str, float]] = {}
+    for outcome in outcomes:
+        group = weights.setdefault((outcome.proposition.value, outcome.alternative), {})
+        group[outcome.test] = 1.0 if outcome.test != "canaries.ranks" else 0.0
+    planned = plan(
+        examiners=tuple(dict.fromkeys(outcome.examiner for outcome in outcomes)),
+        propositions=tuple(
+            PlannedProposition(proposition=proposition, alternative=alternative, weights=of_tests)
+            for (proposition, alternative), of_tests in weights.items()
+        ),
     )
     return view(found, planned=planned)

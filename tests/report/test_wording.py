@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filiation.evidence import Conclusion, Finding, Inconclusive, NotExamined, Null, Power, Proposition
+from filiation.evidence import Conclusion, Finding, Inconclusive, Multiplicity, NotExamined, Null, Power, Proposition
 from filiation.report import wording
 from filiation.report.html import html, notebook_html
 from tests.report import sample
@@ -93,9 +93,10 @@ def test_sentence_has_the_form_of_its_null(test, expected):
     assert wording.sentence(outcome) == expected.format(**figures)
 
 
-def test_sentence_by_construction_names_the_key():
-    keyed = sample.finding("keyed.test", Proposition.WEIGHTS, Null.CONSTRUCTION, 30, 50, 1 / 16)
-    assert "committed before" in wording.sentence(keyed)
+def test_sentence_by_construction_names_the_lots():
+    one_test = Multiplicity(searched=1, rule="one test")
+    keyed = sample.finding("keyed.test", Proposition.WEIGHTS, Null.CONSTRUCTION, 30, 50, 1 / 16, multiplicity=one_test)
+    assert "committed to before" in wording.sentence(keyed)
     assert "exactly 0.0625" in wording.sentence(keyed)
 
 
@@ -236,9 +237,11 @@ def test_findings_of_the_sample_are_its_own_tails():
 @pytest.mark.parametrize("null", list(Null))
 def test_validation_counts_lineages_or_says_that_there_were_none(null):
     finding = sample.examination().outcomes[1]
-    assert wording.validation(finding.lineages, null).startswith("0 of 41 stranger lineages")
+    assert "0 of 41 stranger lineages" in wording.validation(finding.lineages, null)
     untested = type(finding.lineages)(strangers=0, strangers_exceeding=0, upper_limit=1.0)
-    assert "not tested" in wording.validation(untested, null)
+    assert ("follows from how the lots" if null is Null.CONSTRUCTION else "not tested") in wording.validation(
+        untested, null
+    )
     assert wording.control_lineages(untested) == "none"
 
 

@@ -187,12 +187,12 @@ def decoded(data: bytes, kind: type[_Record]) -> _Record:
     """The record that `data` is the canonical form of. Raises RecordError."""
     try:
         record = msgspec.json.decode(data, type=kind)
-        plain = msgspec.json.decode(data)
-        whole = msgspec.json.decode(msgspec.json.encode(record)) == plain
+        plain, doubles = msgspec.json.decode(data), _in_doubles(data)
+        whole = msgspec.json.decode(msgspec.json.encode(record)) in (plain, doubles)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _no_record(f"is no {kind.__name__}: {error}") from error
     # Held against the plain values, not the record's: where a number is whole, JSON does not tell a float from an integer.
-    if not whole or not (is_canonical(data, plain) or is_canonical(data, _in_doubles(data))):
+    if not whole or not (is_canonical(data, plain) or is_canonical(data, doubles)):
         raise _no_record(f"is not the canonical form of a whole {kind.__name__}")
     return record
 

@@ -16,6 +16,7 @@ from filiation.cli import (
     compare,
     examiners,
     judge,
+    lot,
     packs,
     probe,
     probes,
@@ -82,6 +83,7 @@ app.add_typer(packs.app, name="packs")
 app.add_typer(case.app, name="case")
 app.add_typer(canary.app, name="canary")
 app.add_typer(watermark.app, name="watermark")
+app.add_typer(lot.app, name="lot")
 app.add_typer(training.app, name="training")
 
 

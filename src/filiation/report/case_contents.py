@@ -443,6 +443,16 @@ class CaseContents:
         return {strip.test: strip.count for strip in self.strips if not strip.of_service}
 
     @property
+    def shown(self) -> tuple[Validated, ...]:
+        """Findings with what stands behind each; those by construction only where pairs of known history were scored, too."""
+        return tuple(each for each in self.validation if each.finding.null is not Null.CONSTRUCTION or each.validation)
+
+    @property
+    def by_lots(self) -> tuple[str, ...]:
+        """The other tests by construction with a finding."""
+        return tuple(each.finding.test for each in self.validation if each not in self.shown)
+
+    @property
     def errors(self) -> tuple[ErrorTable, ...]:
         """Errors by kind of relation, the tests of one proposition in one table."""
         by: dict[Proposition, list[Validated]] = {}

@@ -279,6 +279,11 @@ class PropositionSection:
         found = [section for section in self.outcomes if section.kind == "finding"]
         return tuple(sorted(found, key=lambda section: section.conclusion is None))
 
+    def premises_of(self, section: OutcomeSection) -> str:
+        """The first test by construction whose premises are the very same; its own where nobody's before it are."""
+        alike = (each for each in self.findings if _premises(each.outcome) == _premises(section.outcome))
+        return next(alike).outcome.test
+
     @property
     def other_limitations(self) -> tuple[str, ...]:
         """Limitations of what was examined without a finding, each once."""
@@ -430,6 +435,11 @@ def _without_its_part(reason: str) -> tuple[str, str]:
     """A reason as what stands before the part it ends in, and that part; the whole reason and nothing where it names none."""
     stem, _, last = reason.rpartition(" ")
     return (stem, last) if stem and last in PARTS else (reason, "")
+
+
+def _premises(outcome: Outcome) -> tuple[object, ...]:
+    fields = ("null", "assumptions", "conditional_on", "multiplicity")
+    return tuple(getattr(outcome, field, None) for field in fields)
 
 
 def conclusion_entered(outcome: Outcome, conclusions: tuple[Conclusion, ...]) -> Conclusion | None:

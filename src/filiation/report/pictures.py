@@ -366,7 +366,8 @@ def _level(log10_ratio: float) -> float:
     ladder = tuple(reversed(SCALE))
     index = next(index for index, step in enumerate(ladder) if step.word == word(log10_ratio))
     step = ladder[index]
-    floor, ceiling = max(step.log10_low, step.log10_high - 3.0), min(step.log10_high, step.log10_low + 3.0)
+    floor = step.log10_high - 3.0 if math.isinf(step.log10_low) else step.log10_low
+    ceiling = step.log10_low + 3.0 if math.isinf(step.log10_high) else step.log10_high
     within = (log10_ratio - floor) / (ceiling - floor)
     return index + 1 - min(max(within, 0.0), 1.0)
 

@@ -168,7 +168,7 @@ ABSENCE = (
 PREMISES = "Premises. The figure is as good as these, and no better"
 BESIDE_CONSTRUCTED = (
     "What keeps the premises honest. Each of these should show nothing: where one of them is rare itself, a premise is broken and the "
-    "figure may not be used."
+    "figure may not be used. A control is an unrelated model under the same lots."
 )
 LAW_CAPTION = (
     "The exact law. Bars: how often each count comes about for whoever does not depend on the owner's lots. Falling line: the chance of "
@@ -178,6 +178,8 @@ RARITIES_CAPTION = (
     "The chance of so much or more for whoever does not depend on the owner's lots, exact or bounded from above: of the suspect, with "
     "what was searched paid for, and of what should show nothing."
 )
+MANY_BESIDE = 12
+"""Of more than so many the list is folded."""
 NO_MARKS = "nothing that its owner planted or drew by lot is among the exhibits"
 """How a reason begins where evidence by construction had nothing to work with (`sources.marks.NONE`)."""
 HOW_TO_MARK = "How to: docs/planted-marks.md"
@@ -383,11 +385,16 @@ HELD_OUT_CAPTION = (
 def told_from(examination: Examination) -> str:
     """What was examined: files, recorded answers, figures of such, or several of these."""
     formats = {examination.reference.format, examination.suspect.format}
+    if any(
+        outcome.null is Null.CONSTRUCTION and not isinstance(outcome, NotExamined) for outcome in examination.outcomes
+    ):
+        formats.add("marks")
     answers = formats & set(ANSWERS)
     if not answers:
         return "their files"
-    told = " and ".join(ANSWERS[kind] for kind in ANSWERS if kind in answers)
-    return told if answers == formats else f"files and {told}"
+    told = [ANSWERS[kind] for kind in ANSWERS if kind in answers]
+    told = told if answers == formats else ["files", *told]
+    return " and ".join(part for part in (", ".join(told[:-1]), told[-1]) if part)
 
 
 ANSWERS = {"marks": "opened marks", "transcript": "recorded answers", "pack": "figures of recorded answers"}
@@ -454,6 +461,13 @@ def nothing_ranked(test: str, score: float) -> str:
             "alike: nothing was there to be ranked."
         )
     return "No control and not the suspect stands out: all have one score, so that nothing was there to be ranked."
+
+
+def chance_label(outcome: Finding) -> str:
+    """What the chance of a finding is called."""
+    if outcome.null is Null.CONSTRUCTION and not is_binomial(outcome):
+        return "chance of each, on average"
+    return CHANCE_LABELS[outcome.null]
 
 
 def count_label(outcome: Finding) -> str:
@@ -709,7 +723,7 @@ def validation(lineages: Lineages, null: Null) -> str:
             if lineages.strangers
             else ""
         )
-        return f"By construction no population of models stands behind the chance: it follows from how the lots were drawn.{counted}"
+        return f"{CONSTRUCTED_VALIDATION}{counted}"
     if lineages.strangers == 0:
         return "No stranger lineage has been examined for this kind of model: the chance is argued, not tested."
     what = "exceeded the bound" if null is Null.MODEL else "reached what counts as detected"
@@ -788,8 +802,8 @@ def beside_constructed(each: Beside) -> tuple[str, str, str, str]:
     """What stands beside a finding by construction, as cells: what it is, what was seen, its chance, what it is for."""
     rare = "" if each.log10_p is None else probability(each.log10_p)
     note = visible(each.note)
-    purpose = SHOULD_SHOW.get(each.name, "an unrelated model under the same lots" if each.is_control else "")
-    return visible(each.name), visible(each.told), rare, "; ".join(part for part in (purpose, note) if part)
+    about = "; ".join(part for part in (SHOULD_SHOW.get(each.name, ""), note) if part)
+    return visible(each.name), visible(each.told), rare, about
 
 
 def beside_in_short(rows: Sequence[Beside]) -> tuple[str, ...]:
@@ -799,7 +813,9 @@ def beside_in_short(rows: Sequence[Beside]) -> tuple[str, ...]:
     lines = []
     for each in (each for each in rows if each not in folded):
         name, told, rare, _ = beside_constructed(each)
-        lines.append(f"{name}: {', '.join(part for part in (told, f'p {rare}' if rare else '') if part) or 'no figure'}")
+        lines.append(
+            f"{name}: {', '.join(part for part in (told, f'p {rare}' if rare else '') if part) or 'no figure'}"
+        )
     rarest = [each.log10_p for each in folded if each.log10_p is not None]
     if folded:
         lines.append(f"{whole(len(folded))} controls" + (f": smallest p {probability(min(rarest))}" if rarest else ""))
@@ -808,6 +824,11 @@ def beside_in_short(rows: Sequence[Beside]) -> tuple[str, ...]:
 
 MOST_CONTROLS_NAMED = 6
 """So many controls are told one by one where there is little room."""
+
+
+def same_premises(test: str) -> str:
+    """Said of a finding by construction whose premises stand with another one."""
+    return f"Its premises are those of {visible(test)}, above."
 
 
 def premises(finding: Finding) -> tuple[str, ...]:
@@ -972,7 +993,8 @@ FOIL_HITS = (
 )
 
 CONTROLS_BESIDE = (
-    "Controls were compared with the reference only; they set the chance and were not in the suspect's place."
+    "Controls were compared with the reference only and were not in the suspect's place. Where the null is by population they set the "
+    "chance."
 )
 
 NOT_VALIDATED_HERE = "not validated here"
@@ -991,6 +1013,11 @@ TIPPETT = (
 ERRORS = (
     "Errors are counted by lineage, because models of one lineage are not independent, with the one-sided 95 % upper limit of "
     "Clopper and Pearson on the share that would be missed."
+)
+
+CONSTRUCTED_VALIDATION = (
+    "By construction no population of models stands behind the chance: it follows from how the lots were drawn. What there is to check "
+    "stands with the figure: its premises, and what beside it should show nothing."
 )
 
 SERVICE_FOILS = (

@@ -102,6 +102,20 @@ def log_bet(law: Moments, excess: float) -> float:
     return float(logsumexp([tilt * excess - law.log_moment(tilt) for tilt in tilts], b=weights))
 
 
+def effect_to_detect(law: Moments, threshold_log10_p: float, spread: float) -> float:
+    """The smallest true effect, X / largest on average, whose bound reaches a threshold with 95 % probability; 1.0 also where none does.
+
+    An effect x is seen with a variance of about `spread` (1 - x^2).
+    """
+    threshold = threshold_log10_p * math.log(10.0)
+    if law.log_largest > threshold:
+        return 1.0
+    needed = float(brentq(lambda share: log_bound(law, share * law.largest) - threshold, 0.0, 1.0, xtol=1e-9))
+    # The larger root of (x - needed)^2 = 1.645^2 spread (1 - x^2).
+    variance = 1.645**2 * spread
+    return min(1.0, (needed + math.sqrt(variance * (1.0 + variance - needed * needed))) / (1.0 + variance))
+
+
 def _tilts(law: Moments) -> list[float]:
     tilts = [2.0 / math.sqrt(law.variance)]
     while law.slope(tilts[-1]) < 0.999 * law.largest:

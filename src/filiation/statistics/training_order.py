@@ -47,9 +47,10 @@ from operator import sub
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from filiation.statistics.coincidences import LN10
-from filiation.statistics.tilting import Float64, Moments, log_bet, log_bound
+from filiation.statistics.tilting import Float64, Moments, effect_to_detect, log_bet, log_bound
 
 EXACT_PAIRS = 6_000
 """Up to so many pairs (about 110 documents in one stratum) the tail is counted in whole numbers."""
@@ -138,7 +139,9 @@ def permutation_log10_p(
     """
     if permutations < 1:
         raise ValueError(f"at least one permutation is needed, not {permutations}")
-    ranked = [_doubled_ranks(values) for values in _ordered(positions, log_likelihoods, control, strata)]
+    ranked = [
+        (2.0 * rankdata(values)).astype(np.int64) for values in _ordered(positions, log_likelihoods, control, strata)
+    ]
     observed = sum(int(np.arange(len(ranks)) @ ranks) for ranks in ranked)
     as_large = 0
     block = max(1, _DOCUMENTS_PER_BLOCK // max(1, len(positions)))
@@ -171,21 +174,12 @@ def log10_concordance_e(concordant: int, sizes: Sequence[int], ties: Sequence[in
 def tau_to_detect(sizes: Sequence[int], threshold_log10_p: float) -> float:
     """The smallest true tau that strata without ties find with 95 % probability at this threshold; 1.0 also where none is.
 
-    The least count that reaches the threshold, as a tau, and from there 1.645 standard deviations of Kendall's largest variance.
+    For the variance of S, Kendall's largest is taken, 2 (1 - tau^2) / documents.
     """
     pairs = _pairs(sizes)
-    low, high = pairs // 2, pairs + 1
-    while low < high:
-        middle = (low + high) // 2
-        if log10_concordance_tail(middle, sizes) <= threshold_log10_p:
-            high = middle
-        else:
-            low = middle + 1
-    if low > pairs or not pairs:
+    if not pairs:
         return 1.0
-    tau, spread = 2.0 * low / pairs - 1.0, 1.645**2 * 2.0 / sum(sizes)
-    # The larger root of (x - tau)^2 = spread (1 - x^2).
-    return min(1.0, (tau + math.sqrt(spread * (1.0 + spread - tau * tau))) / (1.0 + spread))
+    return effect_to_detect(_moments(pairs, sizes, ()), threshold_log10_p, 2.0 / sum(sizes))
 
 
 def _checked_pairs(concordant: int, sizes: Sequence[int], ties: Sequence[int]) -> int:
@@ -254,13 +248,6 @@ def _ties(values: Float64) -> list[int]:
     """Sizes of the groups of tied documents."""
     times = np.unique(values, return_counts=True)[1]
     return [int(size) for size in times if size > 1]
-
-
-def _doubled_ranks(values: Float64) -> Int64:
-    """Twice the mid-ranks: whole numbers."""
-    ordered = np.sort(values)
-    doubled = np.searchsorted(ordered, values, side="left") + np.searchsorted(ordered, values, side="right")
-    return doubled.astype(np.int64)
 
 
 # -------------------------------------------------------------------------------------------------------------- the law
