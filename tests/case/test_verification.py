@@ -40,6 +40,7 @@ from filiation.case.records import (
     Plan,
     Sealed,
     Setting,
+    Stopping,
 )
 from filiation.case.verification import CHECKS, verify
 from filiation.errors import RecordError
@@ -300,6 +301,12 @@ def test_whatever_is_written_canonically_is_read_again(numbers: dict[str, Settin
     assert {name: float(value) for name, value in read.attributes.items()} == {
         name: float(value) for name, value in numbers.items()
     }
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_field_of_floats_is_read_again_however_large(number: float) -> None:
+    """From 2^53 on RFC 8785 writes digits that stand for the nearest double: 2.3009999999999997e18 as 2300999999999999700."""
+    assert decoded(canonical(Stopping(budget_seconds=number)), Stopping).budget_seconds == number
 
 
 TIMES = {
