@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,31 @@ import torch
 
 from filiation.canaries import labels
 from filiation.canaries.ranks import log10_sum_tail
+from filiation.statistics.intervals import share_interval
 from studies.canary_lines import BEACON, COHORT, KEY, OPTIONS, batches
 from studies.canary_models import answers, option_log_probabilities, teachers_logits
 from studies.canary_picture import picture
-from studies.canary_survival import PLANS, Point, Study, batches_by_ranks, batches_needed, figures, points
+from studies.canary_survival import (
+    FURTHER,
+    PLANS,
+    RESULTS,
+    Point,
+    Study,
+    batches_by_ranks,
+    batches_needed,
+    figures,
+    points,
+    pooled,
+    survival,
+    together,
+)
+from studies.canary_table import batches as batches_told
+from studies.canary_table import parts
 from studies.zoo.architectures import configuration, fresh
 
 pytestmark = pytest.mark.long
 
+ROOT = Path(__file__).parent.parent.parent
 PLAN = PLANS["smoke"]
 WANTED = ("base", "stranger", "unplanted", f"planted-{max(PLAN.doses)}")
 
@@ -176,9 +194,72 @@ def _row(point: Point) -> dict[str, Any]:
         "share of text": 0.1,
         "mean rank": 0.8,
         "kept": 0.5,
+        "kept by lineage": [0.45, 0.55],
         "kept low": 0.4,
         "kept high": 0.6,
+        "batches": 1,
+        "batches at most": 2,
     }
+
+
+# ------------------------------------------------------------------------------------------------------------- lineages
+
+
+def _measured(agreements: int, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A row as it would be with so many agreements."""
+    low, high = share_interval(agreements, 16)
+    kept = {"kept": survival(agreements / 16), "kept low": survival(low), "kept high": survival(high)}
+    said = {"name": "planted-64", "group": "planted", "said": "planted", "settings": {}}
+    return found[WANTED[-1]] | said | kept | {"agreements": agreements}
+
+
+def test_a_point_of_several_lineages_has_the_widest_interval_and_the_weakest_p(
+    found: dict[str, dict[str, Any]],
+) -> None:
+    weak = _measured(6, found) | {"log10 p": -3.1, "batches by ranks, about": None, "log10 p of the decoys": -0.5}
+    strong = _measured(15, found) | {"log10 p": -16.0, "batches by ranks, about": 1, "log10 p of the decoys": 0.0}
+    row = pooled([strong, weak])
+    assert row["agreements"] == [15, 6]
+    assert row["kept"] == pytest.approx(survival(21 / 32), abs=1e-4)
+    assert (row["kept low"], row["kept high"]) == (weak["kept low"], strong["kept high"])
+    assert (row["log10 p"], row["log10 p of the decoys"]) == (-3.1, -0.5)
+    assert row["batches by ranks, about"] is None
+    assert row["batches at most"] == batches_needed(weak["kept low"])
+
+
+def test_one_lineage_is_shown_as_it_was_measured(found: dict[str, dict[str, Any]]) -> None:
+    row = _measured(9, found)
+    alone = pooled([row])
+    assert all(alone[name] == row[name] for name in ("kept low", "kept high", "log10 p", "batches by ranks, about"))
+
+
+def test_further_lineages_have_points_of_the_first_only_and_other_seeds() -> None:
+    for size, plans in FURTHER.items():
+        first = {point.name for point in points(PLANS[size])}
+        assert all({point.name for point in points(plan)} <= first for plan in plans)
+        assert len({plan.seed for plan in (PLANS[size], *plans)}) == 1 + len(plans)
+
+
+@pytest.mark.parametrize(
+    ("expected", "at_most", "told"),
+    [
+        (1, 1, "1"),
+        (3, 12, "3 (up to 12)"),
+        (8, None, "8 (up to any number)"),
+        (None, None, "-"),
+        (1156, 2000, "1,156 (up to 2,000)"),
+    ],
+)
+def test_batches_as_the_table_tells_them(expected: int | None, at_most: int | None, told: str) -> None:
+    assert batches_told({"batches": expected, "batches at most": at_most}) == told
+
+
+def test_the_page_holds_the_tables_of_the_published_results() -> None:
+    page = (ROOT / "docs" / "canaries.md").read_text()
+    published = json.loads(RESULTS.read_text())
+    assert published == together(published["lineages"])
+    for table in parts(published).values():
+        assert table in page
 
 
 def test_the_caches_of_two_plans_are_two(tmp_path: Path) -> None:

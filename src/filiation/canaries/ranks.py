@@ -67,6 +67,8 @@ def share_to_detect(total: int, scores: Sequence[Scores], power: float) -> float
 
     It does so with probability `power` or more; to three decimals, rounded up. 1.0 also where not even all would do.
     """
+    if total > sum(map(max, scores)):
+        return 1.0
     low, high = 0, 1000
     while low < high:
         middle = (low + high) // 2
