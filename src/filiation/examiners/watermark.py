@@ -297,6 +297,7 @@ def relate(first: Subject, second: Subject, seed: int, progress: Progress = sile
         windows = closed_windows(prompts, [*said, *unanswered], opened.key, read_was_marked=was_marked)
         return related(
             TESTS[0],
+            VERSION,
             (first, second),
             opened,
             windows,
@@ -317,6 +318,7 @@ def may_be_marked(key: WatermarkKey, settings: Settings) -> bool:
 
 def related(
     test: Test,
+    version: str,
     pair: tuple[Subject, Subject],
     opened: Opened,
     windows: Tokens,
@@ -331,13 +333,13 @@ def related(
     found = reading(windows, opened.key)
     if not found.opportunities:
         return Absent(
-            reason="nothing is left that could be held against the key: every context stands in what the suspect had before it, or its "
-            "answers are shorter than a context"
+            reason="nothing is left that could be held against the key: every context stands in what the suspect had read, or its texts "
+            "are shorter than a context"
         )
     score, settings = recorded(found), pair[0].parameters
     return Relation(
         examiner=test.id.partition(".")[0],
-        examiner_version=VERSION,
+        examiner_version=version,
         first=pair[0].observation.exhibit,
         second=pair[1].observation.exhibit,
         seed=seed,
@@ -397,6 +399,7 @@ def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Cal
             TESTS[0],
             relations,
             calibration,
+            version=VERSION,
             assumptions=(*ASSUMPTIONS, *_about_prompts(relations.pair.content["read"]["may be marked"])),
             limitations=(EITHER, RETOKENISED, *_left_out(relations.pair.content["seen"])),
             read="the prompts",
@@ -424,6 +427,7 @@ def judge_mark(
     relations: Relations,
     calibration: Calibration,
     *,
+    version: str,
     assumptions: tuple[str, ...],
     limitations: tuple[str, ...],
     read: str,
@@ -455,7 +459,7 @@ def judge_mark(
             test,
             relations.pair,
             f"a premise is broken: {'; '.join(broken)}",
-            version=VERSION,
+            version=version,
             companions=companions,
             limitations=limitations,
         )
@@ -470,7 +474,7 @@ def judge_mark(
             log10_e=tails.log10_e_of(score, log10_keys),
             resolution_log10_p=tails.log10_resolution(score, log10_keys),
         ),
-        version=VERSION,
+        version=version,
         effect=effect_of_score(score),
         power=constructed_power(round(tails.share_found(score, CONSTRUCTED_LOG10_P - cost), 6)),
         parameters={"considered": content["considered"], "commitments": content["commitments"]},

@@ -1,0 +1,240 @@
+"""Was the suspect trained on text that carries the owner's watermark? Asked of a model that can be run.
+
+The suspect is made to read texts (`filiation score --predictions`), and what it finds likeliest at each place is held against the key:
+a model that learned from marked text prefers what the key prefers (Sander and others 2024). Of a suspect that only answers, its answers are
+read instead (examiners/watermark.py), with the same key, law and controls.
+
+    1. The owner's lot is opened and checked; the key follows from it.
+    2. Texts that the suspect read with the same tokens as the reference are taken, in the order of their digests.
+    3. A place is judged where its context has occurred in nothing that was read before, in any text: what was read may be marked, and a
+       model that repeats it has learned nothing from it (measures/radioactivity.py, rule 3).
+    4. The score of the windows, each once, gives p by its exact law.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from filiation.errors import FiliationError
+from filiation.evidence import (
+    Absent,
+    Access,
+    Characteristic,
+    Identity,
+    Null,
+    Observation,
+    Outcome,
+    Proposition,
+    Relation,
+    Relations,
+    Test,
+)
+from filiation.examiners.examiner import Progress, Subject, silent
+from filiation.examiners.watermark import PARAMETERS as OF_ANSWERS
+from filiation.examiners.watermark import (
+    REFERENCES as OF_MARKS,
+)
+from filiation.examiners.watermark import judge_mark, may_be_marked, observe_marked, opened_mark, related
+from filiation.measures.radioactivity import open_windows
+from filiation.measures.watermarks import Tokens
+from filiation.sources.source import Source
+from filiation.sources.tokenising import pieces, token_ids, tokenizer_of
+from filiation.statistics.register import Calibration
+
+NAME = "radioactivity"
+VERSION = "1"
+QUESTION = "Was the suspect trained on text that carries the owner's watermark?"
+NEEDS = (Access.MARKS, Access.TRANSCRIPT)
+TESTS = (
+    Test(
+        id="radioactivity.predictions",
+        proposition=Proposition.DATA,
+        alternative="trained without text marked under the owner's key",
+        relation_class="trained on text marked under the owner's key",
+        characteristic=Characteristic.INDIVIDUAL,
+        null=Null.CONSTRUCTION,
+        formula="exact tail of the key's score over distinct (context, predicted token), each context where it is new, times the search",
+    ),
+)
+CLAIMS = ("trained on marked answers",)
+ASSUMPTIONS = (
+    "The key was secret: nobody but the owner could mark text with it, or had its verdicts, before the suspect was trained.",
+    "Each text was read by itself: nothing of another stood before the suspect.",
+    "Which texts were read was fixed without regard to what the key says of the suspect's predictions.",
+)
+LIMITATIONS = (
+    "Exposure to marked text is found, not how it came about: marked text may stand on the web as other text does.",
+    "Text of the same key that somebody else published has the same effect as the owner's own.",
+)
+REFERENCES = OF_MARKS
+PARAMETERS: dict[str, bool | int | float | str] = dict(OF_ANSWERS)
+"""`unmarked`: whoever examines knows that no text that was read is marked."""
+
+READ = "read"
+"""How the rows of a model that was made to read are called (`finish_reason`)."""
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Texts as token ids of the reference's tokenizer, and after each token what the suspect predicted (-1 where nothing is known).
+
+    `further`: readings after the first of a text; `other`: texts that the suspect read with other tokens. Neither is looked at.
+    """
+
+    texts: tuple[Tokens, ...]
+    predictions: tuple[Tokens, ...]
+    further: int
+    other: int
+
+
+# ------------------------------------------------------------------------------------------------------------- observe
+
+
+def observe(source: Source, progress: Progress = silent) -> Observation | Absent:
+    """What was opened, or who read; `Absent` where there is neither."""
+    seen = observe_marked(NAME, VERSION, source)
+    if isinstance(seen, Absent) or "mark" in seen.content or _rows(source):
+        return seen
+    return Absent(
+        reason="no predictions of this model while it reads were recorded: see 'filiation score --predictions'; of a model that can only "
+        "be asked, the examiner 'watermark' reads the answers"
+    )
+
+
+def _rows(source: Source) -> list[tuple[str, str, int, str]]:
+    """Text, parameters, number of the sample and what was recorded, of each reading."""
+    transcript = source.transcript()
+    if isinstance(transcript, Absent):
+        return []
+    columns = transcript.frame.select("prompt", "parameters", "sample", "log_probabilities", "finish_reason")
+    return [row[:4] for row in columns.iter_rows() if row[4] == READ and row[0] and row[3]]
+
+
+def readings_of(source: Source, tokenizer: Any) -> Readings | Absent:
+    """What a suspect read and predicted, as token ids of the reference's tokenizer."""
+    texts, predictions, further, other = [], [], 0, 0
+    for text, parameters, sample, recorded in _rows(source):
+        if sample:
+            further += 1
+            continue
+        found = _aligned(_part(text, parameters), recorded, tokenizer)
+        if found is None:
+            other += 1
+            continue
+        texts.append(found[0])
+        predictions.append(found[1])
+    if texts:
+        return Readings(tuple(texts), tuple(predictions), further, other)
+    if not other:
+        return Absent(
+            reason="no predictions of this model while it reads were recorded: see 'filiation score --predictions'"
+        )
+    return Absent(
+        reason=f"the suspect read all {other} texts with other tokens than the reference's tokenizer makes of them: what it "
+        "predicts cannot be held against the key; its answers can, by the examiner 'watermark'"
+    )
+
+
+def _part(text: str, parameters: str) -> str:
+    """What was read of a text: its beginning, where it was too long."""
+    cut = json.loads(parameters or "{}").get("cut_at_byte")
+    return text.encode()[:cut].decode("utf-8", "ignore") if isinstance(cut, int) else text
+
+
+def _aligned(text: str, recorded: str, tokenizer: Any) -> tuple[Tokens, Tokens] | None:
+    """Token ids and predictions; None where the suspect read other tokens. One token of its own may stand in front."""
+    places = _places(recorded)
+    own = pieces(tokenizer, text)
+    front = len(places) - len(own)
+    if front not in (0, 1) or [piece for piece, _ in places[front:]] != own:
+        return None
+    after = [predicted for _, predicted in places[front + 1 :]] + [None]
+    ids = [tokenizer.token_to_id(piece) if piece is not None else None for piece in after]
+    return token_ids(tokenizer, [text])[0], np.array(
+        [-1 if number is None else number for number in ids], dtype=np.int64
+    )
+
+
+def _places(recorded: str) -> list[tuple[str, str | None]]:
+    """The piece read at each place, and the likeliest piece there; nothing where it is not in the form of a reading."""
+    try:
+        return [
+            (str(piece), str(likeliest[0][0]) if likeliest else None) for piece, _, likeliest in json.loads(recorded)
+        ]
+    except (ValueError, TypeError, LookupError):
+        return []
+
+
+# -------------------------------------------------------------------------------------------------------------- relate
+
+
+def relate(first: Subject, second: Subject, seed: int, progress: Progress = silent) -> Relation | Absent:
+    """The score of the suspect's predictions under the key, with everything that its law needs."""
+    opened = opened_mark(first.source, first.parameters)
+    if isinstance(opened, Absent):
+        return opened
+    was_marked = may_be_marked(opened.key, first.parameters)
+    try:
+        tokenizer = tokenizer_of(opened.tokenizer_file, first.source.name)
+        readings = readings_of(second.source, tokenizer)
+        if isinstance(readings, Absent):
+            return readings
+        windows = open_windows(readings.texts, readings.predictions, opened.key, read_was_marked=was_marked)
+        return related(
+            TESTS[0],
+            VERSION,
+            (first, second),
+            opened,
+            known(windows),
+            seed,
+            was_marked=was_marked,
+            read=readings.texts,
+            seen={"texts": len(readings.texts), "further": readings.further, "other": readings.other},
+            progress=progress,
+        )
+    except FiliationError as error:
+        return Absent(reason=f"{error.message}: {error.advice}")
+
+
+def known(windows: Tokens) -> Tokens:
+    """The windows of which every token is known."""
+    return windows[(windows >= 0).all(axis=1)]
+
+
+# --------------------------------------------------------------------------------------------------------------- judge
+
+
+def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Calibration) -> tuple[Outcome, ...]:
+    """The exact figure, unless something that must not show the mark shows it."""
+    content = relations.pair.content
+    return (
+        judge_mark(
+            TESTS[0],
+            relations,
+            calibration,
+            version=VERSION,
+            assumptions=(*ASSUMPTIONS, _about_texts(content["read"]["may be marked"])),
+            limitations=(*LIMITATIONS, *_left_out(content["seen"])),
+            read="the texts read",
+        ),
+    )
+
+
+def _about_texts(may_be_marked: bool) -> str:
+    if may_be_marked:
+        return (
+            "Marked text among what was read was written under the key and not picked by what the key says elsewhere; each context is "
+            "judged at its first occurrence."
+        )
+    return "No text that was read is marked under this key."
+
+
+def _left_out(seen: Mapping[str, int]) -> Sequence[str]:
+    if not seen["other"]:
+        return ()
+    return (f"Texts that the suspect read with other tokens than the reference are not looked at: {seen['other']}.",)
