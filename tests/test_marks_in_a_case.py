@@ -77,10 +77,6 @@ class Desk:
     def answers(self, name: str) -> str:
         return f"transcripts:{self.place / 'answers.parquet'}#{name}"
 
-    @property
-    def plan(self) -> str:
-        return PLAN.format(keyid=self.owner.signer.key.keyid)
-
 
 @pytest.fixture(scope="module")
 def signer() -> Signer:
@@ -117,20 +113,19 @@ def _row(name: str, canary: Canary, text: str) -> dict[str, object]:
     return dict.fromkeys(SCHEMA) | told | named
 
 
-def admitted(court: Court, desk: Desk, **how: object) -> list[Manifest]:
-    """Everybody; the reference in two parts: its files, and what its owner opened."""
-    found = [
-        court.admit(desk.place / "ours", "ours", "reference"),
-        court.admit(f"marks:{desk.marks}", "ours/canaries", "reference", **how),
-        court.admit(desk.answers("Wombat"), "Wombat", "suspect"),
-        court.admit(desk.answers("Quokka"), "Quokka", "candidate"),
-    ]
-    return [*found, *(court.admit(desk.answers(name), name, "control") for name in CONTROLS)]
+def prepared(court: Court, desk: Desk, **trust: str) -> Manifest:
+    """Everybody's answers are admitted and the plan is sealed before the batch is: nobody could know the labels."""
+    court.admit(desk.place / "ours", "ours", "reference")
+    court.admit(desk.answers("Wombat"), "Wombat", "suspect")
+    court.admit(desk.answers("Quokka"), "Quokka", "candidate")
+    for name in CONTROLS:
+        court.admit(desk.answers(name), name, "control")
+    court.plan(PLAN.format(keyid=trust.get("keyid", desk.owner.signer.key.keyid)))
+    return court.admit(f"marks:{desk.marks}", "ours/canaries", "reference")
 
 
-def closed(court: Court, desk: Desk, **how: object) -> Path:
-    admitted(court, desk, **how)
-    court.plan(desk.plan)
+def closed(court: Court, desk: Desk) -> Path:
+    prepared(court, desk)
     court.run()
     with court.sitting() as held:
         make_report(held, Declarations(**dict.fromkeys(REQUIRED, "as agreed")), pdf=False)
@@ -226,7 +221,7 @@ def court(tmp_path: Path, signer: Signer) -> Court:
 
 def test_every_file_lies_in_the_case_with_the_digest_that_it_has(court: Court, desk: Desk) -> None:
     """Truth from hashlib over the folder."""
-    manifest = admitted(court, desk)[1]
+    manifest = prepared(court, desk)
     assert (manifest.kind, manifest.location, manifest.inside) == ("marks", "marks:.", True)
     files = {path.name: path.read_bytes() for path in desk.marks.iterdir()}
     assert {file.name: (file.size, file.sha256) for file in manifest.files} == {
@@ -343,10 +338,9 @@ def test_a_manifest_that_opens_something_else_is_refused_and_does_not_verify(
     assert [failure.what for failure in custody.failures if "which is not in the case" in failure.what]
 
 
-def test_a_case_whose_marks_hold_no_longer_gives_no_figure(court: Court, desk: Desk, tmp_path: Path) -> None:
+def test_marks_of_a_key_that_the_plan_does_not_trust_give_no_figure(court: Court, desk: Desk) -> None:
     """Whoever trusts another key than the one that signed: no figure, and the reason is in the record."""
-    admitted(court, desk)
-    court.plan(desk.plan.replace(desk.owner.signer.key.keyid, "ab" * 32))
+    prepared(court, desk, keyid="ab" * 32)
     court.run()
     for model in case_view(court.path).examined:
         outcomes = [each for each in model.examination.outcomes if each.examiner == "canaries"]
