@@ -243,7 +243,7 @@ def answers_of(source: Source) -> Answers | Absent:
     read, texts, further, unknown = [], [], 0, 0
     columns = transcript.frame.select("prompt", "parameters", "sample", "text", "finish_reason")
     for prompt, parameters, sample, text, finish in columns.iter_rows():
-        if not text or finish == "read":
+        if not text.strip() or finish == "read":
             continue
         further += sample > 0
         unknown += sample == 0 and not prompt
