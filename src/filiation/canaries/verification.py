@@ -12,9 +12,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from filiation.canaries.canary import Canary
 from filiation.canaries.commitment import CanaryLeaf, Commitment, read_commitment
@@ -38,10 +36,11 @@ from filiation.canaries.opening import (
     read_request,
 )
 from filiation.canaries.scoring import Opened, Scored
+from filiation.case.checking import Checking
 from filiation.case.commitments import Order, check_order, fingerprints, sha256_of
 from filiation.case.commitments import Trust as Trust
 from filiation.case.commitments import trust_of as trust_of
-from filiation.case.records import Check, Failure
+from filiation.case.records import Check
 from filiation.errors import FiliationError, MissingExtra, RecordError
 from filiation.evidence import Record
 
@@ -53,8 +52,6 @@ TITLES = (
     "the opened batch stands under the root that was stamped",
     "the labels are computed anew",
 )
-
-_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -90,33 +87,13 @@ class Result(Record, frozen=True, kw_only=True):
     script: str = SCRIPT
 
 
-class _Run:
-    """Checks one after the other; the first that fails ends it."""
-
-    def __init__(self) -> None:
-        self.checks: list[Check] = []
-
-    def check(self, look: Callable[[], _Found], looked_at: Callable[[_Found], int] = lambda _found: 1) -> _Found:
-        number = len(self.checks) + 1
-        try:
-            found = look()
-        except MissingExtra:
-            raise
-        except FiliationError as error:
-            failure = Failure(where=error.exhibit or "the bundle", what=error.message, meaning=error.advice)
-            self.checks.append(Check(number=number, title=TITLES[number - 1], looked_at=1, failures=(failure,)))
-            raise
-        self.checks.append(Check(number=number, title=TITLES[number - 1], looked_at=looked_at(found)))
-        return found
-
-
 def verified(bundle: Bundle, trust: Trust, commitments: int = 1) -> tuple[Verified | None, tuple[Check, ...]]:
     """Carry out the checks. None with the checks up to the one that failed, where one does.
 
     `commitments`: how many commitments of the claimant the verifier knows of; the claimant's own number counts where it is larger.
     Raises MissingExtra where a library is missing.
     """
-    run = _Run()
+    run = Checking(TITLES, "the bundle")
     try:
         found = _verified(bundle, trust, commitments, run)
     except MissingExtra:
@@ -126,7 +103,7 @@ def verified(bundle: Bundle, trust: Trust, commitments: int = 1) -> tuple[Verifi
     return found, tuple(run.checks)
 
 
-def _verified(bundle: Bundle, trust: Trust, commitments: int, run: _Run) -> Verified:
+def _verified(bundle: Bundle, trust: Trust, commitments: int, run: Checking) -> Verified:
     sha256 = sha256_of(bundle.commitment)
     commitment = run.check(lambda: read_commitment(bundle.commitment, trust.keyid))  # 1
     order = run.check(lambda: _order(bundle, commitment, trust), lambda found: len(found.stamps) + 1)  # 2
