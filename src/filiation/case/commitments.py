@@ -222,11 +222,15 @@ def _listed(told: object) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Order:
-    """The order in time that was shown: the stamps by authority, the beacon, and what it rests on besides."""
+    """The order in time that was shown: the stamps by authority, the beacon, and what it rests on besides.
+
+    `certificates`: fingerprints (SHA-256 of the DER) of the root certificates whose stamps count, and of that of a NIST pulse.
+    """
 
     stamps: dict[str, datetime]
     pulse: Pulse
     remarks: tuple[str, ...]
+    certificates: tuple[str, ...]
 
 
 def announced_time(announcement: Announcement) -> datetime | None:
@@ -279,7 +283,8 @@ def check_order(
         raise _unvouched(lacking)
     times = check_stamps(data, commitment, stamps, certificates, trust)
     announcement = commitment.announcement
-    pulse = read_beacon(beacon, announcement, _certificate_of_beacon(beacon_certificate, trust))
+    of_beacon = _certificate_of_beacon(beacon_certificate, trust) if announcement.basis == "nist" else b""
+    pulse = read_beacon(beacon, announcement, of_beacon)
     latest = max(times.values())
     if pulse.time < latest + MARGIN:
         raise RecordError(
@@ -288,7 +293,12 @@ def check_order(
             exhibit="the beacon",
             advice=f"only a beacon at least {MARGIN.seconds} s later than the last stamp counts",
         )
-    return Order(times, pulse, _remarks(commitment, times, trust, lacking))
+    used = (*(certificates[name] for name in times), *((of_beacon,) if of_beacon else ()))
+    return Order(times, pulse, _remarks(commitment, times, trust, lacking), _told(used))
+
+
+def _told(certificates: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(sorted(frozenset[str]().union(*map(fingerprints, certificates))))
 
 
 def fingerprints(certificates: bytes) -> frozenset[str]:

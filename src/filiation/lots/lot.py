@@ -23,7 +23,7 @@ from datetime import datetime
 import msgspec
 
 from filiation.case.checking import Checking
-from filiation.case.commitments import Order, Trust, certificate_name, check_order, fingerprints, sha256_of
+from filiation.case.commitments import Order, Trust, certificate_name, check_order, sha256_of
 from filiation.case.secret_keys import KEY_BYTES
 from filiation.case.secret_keys import commitment as commitment_of_key
 from filiation.errors import MalformedSource, RecordError, UsageError
@@ -120,7 +120,7 @@ def read_lot(files: Mapping[str, bytes], trust: Trust, checking: Checking | None
         stamps=order.stamps,
         beacon=order.pulse.described,
         beacon_time=order.pulse.time,
-        certificates=_certificates(files, order),
+        certificates=order.certificates,
         remarks=(*order.remarks, *_of_strays(files, commitment)),
         commitment_sha256=sha256_of(data),
         subject_sha256=commitment.subject_sha256,
@@ -198,12 +198,6 @@ def check_committed_secret(commitment: Commitment, secret: bytes) -> None:
         raise RecordError(
             "this is not the secret that was committed to", exhibit="the lot", advice="give the file that 'commit' made"
         )
-
-
-def _certificates(files: Mapping[str, bytes], order: Order) -> tuple[str, ...]:
-    """Fingerprints of what the order in time rests on."""
-    named = [files[certificate_name(name)] for name in order.stamps] + [files.get(BEACON_CERTIFICATE_FILE, b"")]
-    return tuple(sorted(frozenset[str]().union(*(fingerprints(each) for each in named if each))))
 
 
 def _of_strays(files: Mapping[str, bytes], commitment: Commitment) -> tuple[str, ...]:
