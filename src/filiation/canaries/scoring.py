@@ -185,7 +185,15 @@ class Opened:
     placebo_seed: bytes
 
     def field_of(self, decoys: bool) -> Field:
-        return Field(tuple(canary for canary in self.canaries if canary.decoy == decoys), self.beacon)
+        return self._fields[decoys]
+
+    @cached_property
+    def _fields(self) -> tuple[Field, Field]:
+        """The canaries that were planted, and the decoys."""
+        planted, decoys = (
+            tuple(canary for canary in self.canaries if canary.decoy == decoy) for decoy in (False, True)
+        )
+        return Field(planted, self.beacon), Field(decoys, self.beacon)
 
     @cached_property
     def labels(self) -> Numbers:
