@@ -7,6 +7,8 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import bagit
@@ -23,8 +25,10 @@ from filiation.case.records import REQUIRED, Admitted, Declarations, Examined, M
 from filiation.case.signing import Signer, new_signer
 from filiation.challenge import Answer, challenge
 from filiation.errors import RecordError, SourceNotFound, UnsafeSource, UsageError
-from filiation.evidence import Absent, Finding, Inconclusive, Null, Proposition
+from filiation.evidence import Absent, Access, Finding, Inconclusive, Null, Proposition
+from filiation.examiners import catalogue
 from filiation.exports.bag import write_bag
+from filiation.investigation import compare
 from filiation.proceedings.admission import usual_name
 from filiation.proceedings.exhibits import Exhibits, found_in
 from filiation.proceedings.opening import close
@@ -35,6 +39,7 @@ from filiation.sources.marks import open_marks
 from filiation.sources.transcripts import SCHEMA, prompt_id
 from tests.canaries.world import World, labelled_world
 from tests.cli.tokenizer_folders import train
+from tests.marked import ANSWERS, MARKS
 from tests.test_proceedings import Clock, Court
 
 pytestmark = pytest.mark.xdist_group("marks in a case")  # what is made for all of them is made once
@@ -346,3 +351,59 @@ def test_marks_of_a_key_that_the_plan_does_not_trust_give_no_figure(court: Court
         outcomes = [each for each in model.examination.outcomes if each.examiner == "canaries"]
         assert {type(each) for each in outcomes} == {Inconclusive}
     assert verify_case(court.path).passed
+
+
+# -------------------------------------------------------------------------------------------- every examiner of marks
+
+MARKED = [
+    each.NAME
+    for each in catalogue.examiners()
+    if Access.MARKS in each.NEEDS and find_spec(f"tests.marked.{each.NAME}") is not None
+]
+LINE_UP = """
+reference = "ours"
+suspect = "Wombat"
+examiners = ["{examiner}"]
+[[controls]]
+exhibit = "Numbat"
+[line_up]
+foils = 1
+[[line_up.pool]]
+exhibit = "Quokka"
+"""
+
+
+@pytest.fixture(scope="module")
+def planted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bench's world of an examiner: marks, and answers of a relative, of strangers and of controls."""
+    folder = tmp_path_factory.mktemp(request.param)
+    import_module(f"tests.marked.{request.param}").make(folder)
+    return folder
+
+
+def told_of(file: Path, model: str) -> str:
+    return f"transcripts:{file}#{model}"
+
+
+@pytest.mark.parametrize(("planted", "examiner"), [(name, name) for name in MARKED], indirect=["planted"], ids=MARKED)
+def test_compare_and_a_case_find_the_same(planted: Path, examiner: str, signer: Signer, tmp_path: Path) -> None:
+    """One figure from the command and from a blinded case, which verifies; a stranger in the suspect's place has none."""
+    marks, answers = f"marks:{planted / MARKS}", planted / ANSWERS
+    court = Court(tmp_path, signer)
+    court.admit(marks, "ours", "reference")
+    court.admit(told_of(answers, "relative"), "Wombat", "suspect")
+    court.admit(told_of(answers, "stranger 1"), "Quokka", "candidate", lineage="quokka")
+    court.admit(told_of(answers, "control 1"), "Numbat", "control")
+    court.plan(LINE_UP.format(examiner=examiner))
+    court.run()
+    assert [(check.number, check.failures) for check in verify_case(court.path).checks if check.failures] == []
+    blind = {model.exhibit: model.examination.outcomes for model in case_view(court.path).examined}
+    open_view = compare(marks, told_of(answers, "relative"), [told_of(answers, "control 1")], only=(examiner,)).outcomes
+    assert [(each.test, type(each)) for each in blind["Wombat"]] == [(each.test, type(each)) for each in open_view]
+    figures = [
+        [(each.count, each.opportunities, each.log10_p, each.log10_e) for each in outcomes if isinstance(each, Finding)]
+        for outcomes in (blind["Wombat"], open_view)
+    ]
+    assert figures[0] == figures[1]
+    assert min(log10_p for _, _, log10_p, _ in figures[0]) < -6
+    assert all(each.log10_p > -3 for each in blind["Quokka"] if isinstance(each, Finding))
