@@ -15,6 +15,7 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from filiation.evidence import Absent
@@ -78,3 +79,33 @@ def _values(recorded: str | None) -> list[float]:
     except (TypeError, ValueError, LookupError):
         return []
     return values if all(np.isfinite(values)) else []
+
+
+def per_byte(source: Source, scale: int = 1_000_000) -> dict[str, int]:
+    """Prompt id to the log-likelihood of that text per byte that was read, in 1/`scale`: whole numbers, so that ties are ties everywhere.
+
+    Rows that scored one text, the prompt itself (`filiation score`), of the first sample; others are left out.
+    """
+    transcript = source.transcript()
+    if isinstance(transcript, Absent):
+        return {}
+    rows = transcript.frame.filter(
+        pl.col("sample") == 0, pl.col("options") == 1, pl.col("item").str.starts_with("score:")
+    )
+    found: dict[str, int] = {}
+    for prompt, text, recorded, parameters in rows.select(
+        "prompt_id", "prompt", "log_probabilities", "parameters"
+    ).iter_rows():
+        values, size = _values(recorded), _bytes_read(parameters, text)
+        if len(values) == 1 and size:
+            found[prompt] = round(values[0] / size * scale)
+    return found
+
+
+def _bytes_read(parameters: str, text: str) -> int:
+    """As recorded, where a text was cut; else all of it."""
+    try:
+        told = json.loads(parameters)["bytes"]
+    except (ValueError, LookupError, TypeError):
+        return len(text.encode())
+    return told if isinstance(told, int) and told > 0 else 0

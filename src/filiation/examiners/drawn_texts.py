@@ -1,0 +1,384 @@
+"""What the examiners of an owner's texts and an owner's lot have in common: an order of documents, or a choice between twins.
+
+The reference's side is one opened lot, the suspect's what it says of the texts: how likely it finds them (`filiation score`), or how much
+of them stands in its answers. Each gives one whole number per text that does not depend on the lot; what the lot says
+of these numbers is for the examiner. Controls are measured as the suspect is:
+
+* the mean of what they say of a text's likelihood is taken from the suspect's, because texts differ more in difficulty than in memory;
+* each is tested in the suspect's place. One that comes out as if it knew the lot breaks a premise, and there is no figure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from filiation.canaries.scoring import CONTROL_LOG10_P
+from filiation.evidence import (
+    Absent,
+    Companion,
+    Component,
+    Effect,
+    Multiplicity,
+    Null,
+    Observation,
+    Outcome,
+    Relation,
+    Test,
+    json_mapping,
+    round_against_accuser,
+)
+from filiation.examiners.examiner import Subject
+from filiation.examiners.line_up import observe_transcript
+from filiation.examiners.marked import TRUST_PARAMETERS, Settings, commitments_of, lot_among
+from filiation.examiners.outcomes import (
+    CONSTRUCTED_LOG10_P,
+    Figures,
+    constructed_power,
+    finding_of,
+    inconclusive_of,
+    not_examined_of,
+)
+from filiation.examiners.watermark import Answers, answers_of
+from filiation.measures.log_probabilities import per_byte
+from filiation.measures.overlap import LENGTH, overlaps, said_in
+from filiation.sources.source import Source
+from filiation.sources.transcripts import prompt_id
+from filiation.statistics.line_up import name_key
+from filiation.statistics.register import Calibration
+
+if TYPE_CHECKING:
+    from filiation.lots import Lot
+    from filiation.lots.subject import Purpose
+
+PARAMETERS: dict[str, bool | int | float | str] = TRUST_PARAMETERS | {"considered": 1}
+"""`considered`: how many suspects were considered in all."""
+
+ASKED_LENGTH = 2
+"""Words of the phrases by which prompts are held against the texts: fewer than in answers, a prompt need not quote to lead."""
+
+NOT_SCORED = "no log-likelihoods of the owner's texts were recorded: see 'filiation score'"
+NOT_SAID = f"no run of {LENGTH} words that stands in one of the owner's texts alone, and in no prompt, stands in the recorded answers"
+ASKED_BEFORE = "Which texts were scored, and what the suspect was asked, was fixed without regard to what was drawn."
+UNRELATED = "No control depends on what was drawn: none is the owner's own, or was made from a model of the owner's or from its outputs."
+
+Values = list[list[int]]
+"""Per document, or pair of twins, what was found of its texts."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one model's numbers show of what was drawn. `to_detect`: the share of opportunities that is found at a log10 p."""
+
+    figures: Figures
+    effect: Effect
+    to_detect: Callable[[float], float]
+
+    @property
+    def log10_p(self) -> float:
+        return self.figures.log10_p
+
+
+Measure = Callable[[Values, Sequence[Values]], Seen]
+"""The numbers of a model, and those of controls to be taken away, held against what was drawn."""
+
+
+class Words(NamedTuple):
+    """How an examiner calls things: what was drawn, and what is counted."""
+
+    drawn: str
+    counted: str
+
+
+def observe_drawn(examiner: str, version: str, source: Source, purpose: Purpose) -> Observation | Absent:
+    """Both sides: what was opened, where there is a lot of this purpose; who answered, where there are recordings."""
+    lot, answered = lot_among(source, purpose, TRUST_PARAMETERS), observe_transcript(examiner, version, source)
+    if isinstance(lot, Absent):
+        return lot if isinstance(answered, Absent) else answered
+    beside = {} if isinstance(answered, Absent) else {"answers": answered.content}
+    return Observation(
+        examiner=examiner,
+        examiner_version=version,
+        exhibit=source.name,
+        content=json_mapping({"lineage": source.lineage_id, "lot": told_of(lot), **beside}),
+    )
+
+
+def told_of(lot: Lot) -> dict[str, Any]:
+    """What is recorded of an opened lot: who, when, which; no text of it."""
+    return {
+        "owner": lot.owner,
+        "keyid": lot.keyid,
+        "purpose": lot.purpose,
+        "made": lot.made,
+        "number": lot.number,
+        "items": lot.items,
+        "commitment_sha256": lot.commitment_sha256,
+        "subject_sha256": lot.subject_sha256,
+        "stamps": {name: time.isoformat() for name, time in sorted(lot.stamps.items())},
+        "beacon": lot.beacon,
+        "beacon_time": lot.beacon_time.isoformat(),
+        "certificates": list(lot.certificates),
+        "remarks": list(lot.remarks),
+    }
+
+
+# -------------------------------------------------------------------------------------------------------------- relate
+
+
+def line_up_of(
+    examiner: str,
+    version: str,
+    purpose: Purpose,
+    drawn: Callable[[Lot], tuple[Sequence[Sequence[str]], dict[str, Any]]],
+    subjects: Sequence[Subject],
+    seed: int,
+) -> Relation | Absent:
+    """What reference, suspect and controls (`subjects`, in this order) have to do with what was drawn.
+
+    `drawn(lot)`: the texts of each document or pair, and what else is to be recorded of the lot.
+    """
+    reference, suspect, *controls = subjects
+    settings = PARAMETERS | reference.parameters
+    lot = lot_among(reference.source, purpose, settings)
+    if isinstance(lot, Absent):
+        return lot
+    texts, told = drawn(lot)
+    likelihood, said = _likelihoods(texts, suspect, controls, reference), _overlaps(texts, suspect, controls, reference)
+    if "absent" in likelihood and "absent" in said:
+        return Absent(reason=f"{likelihood['absent']}; {said['absent']}")
+    return Relation(
+        examiner=examiner,
+        examiner_version=version,
+        first=reference.observation.exhibit,
+        second=suspect.observation.exhibit,
+        seed=seed,
+        content=json_mapping(
+            {
+                "lot": told_of(lot),
+                "settings": _settings(settings),
+                "commitments": commitments_of(lot, settings),
+                "likelihood": likelihood,
+                "text": said,
+                **told,
+            }
+        ),
+    )
+
+
+def _settings(settings: Settings) -> dict[str, Any]:
+    return {name: settings[name] for name in sorted(PARAMETERS)}
+
+
+def _likelihoods(
+    texts: Sequence[Sequence[str]], suspect: Subject, controls: Sequence[Subject], reference: Subject
+) -> dict[str, Any]:
+    """What the suspect, and each control that scored the same texts, find how likely."""
+    names = [[prompt_id(text) for text in group] for group in texts]
+    scores = per_byte(suspect.source)
+    at = [number for number, group in enumerate(names) if all(name in scores for name in group)]
+    if not at:
+        return {"absent": NOT_SCORED}
+    taken, left_out = _among(controls, suspect, reference)
+    beside = []
+    for control in taken:
+        values = per_byte(control.source)
+        if all(name in values for number in at for name in names[number]):
+            beside.append(_row(control, [[values[name] for name in names[number]] for number in at]))
+        elif values:
+            left_out.append([control.observation.exhibit, "it did not score every text that the suspect scored"])
+    return {
+        "at": at,
+        "suspect": [[scores[name] for name in names[number]] for number in at],
+        "controls": beside,
+        "left_out": left_out,
+    }
+
+
+def _overlaps(
+    texts: Sequence[Sequence[str]], suspect: Subject, controls: Sequence[Subject], reference: Subject
+) -> dict[str, Any]:
+    """How much of each text stands in the answers of the suspect and of each control, and in what the suspect was asked."""
+    answers = answers_of(suspect.source)
+    if isinstance(answers, Absent):
+        return {"absent": answers.reason}
+    taken, left_out = _among(controls, suspect, reference)
+    others = [(control, answers_of(control.source)) for control in taken]
+    asked = [text for read in answers.read for text in read]
+    return {
+        "at": list(range(len(texts))),
+        "suspect": _overlap(texts, _said(answers)),
+        "controls": [
+            _row(control, _overlap(texts, _said(found))) for control, found in others if not isinstance(found, Absent)
+        ],
+        "asked": _overlap(texts, said_in(asked, length=ASKED_LENGTH), ASKED_LENGTH),
+        "answers": len(answers.texts),
+        "further": answers.further,
+        "unknown": answers.unknown,
+        "left_out": left_out,
+    }
+
+
+def _said(answers: Answers) -> frozenset[int]:
+    return said_in(answers.texts, (text for read in answers.read for text in read))
+
+
+def _overlap(texts: Sequence[Sequence[str]], said: frozenset[int], length: int = LENGTH) -> Values:
+    values = iter(overlaps([text for group in texts for text in group], said, length))
+    return [[next(values) for _ in group] for group in texts]
+
+
+def _among(controls: Sequence[Subject], suspect: Subject, reference: Subject) -> tuple[list[Subject], list[list[str]]]:
+    """Controls that are, by declaration, of another lineage than both; and who is left out, with the reason."""
+    disputed = {name_key(each.observation.content.get("lineage", "")) for each in (suspect, reference)} - {""}
+    taken, left_out = [], []
+    for control in controls:
+        if name_key(control.observation.content.get("lineage", "")) in disputed:
+            left_out.append(
+                [control.observation.exhibit, "it is of the reference's or the suspect's lineage by declaration"]
+            )
+        else:
+            taken.append(control)
+    return taken, left_out
+
+
+def _row(control: Subject, values: Values) -> dict[str, Any]:
+    return {"name": control.observation.exhibit, "values": values}
+
+
+# --------------------------------------------------------------------------------------------------------------- judge
+
+
+def judge_drawn(
+    test: Test,
+    part: dict[str, Any],
+    measure: Measure,
+    pair: Relation,
+    calibration: Calibration,
+    *,
+    version: str,
+    words: Words,
+    assumptions: tuple[str, ...],
+    limitations: tuple[str, ...],
+) -> Outcome:
+    """One outcome. `part`: the likelihoods or the overlaps of a relation of `line_up_of`.
+
+    1. Decline where there are no numbers, or where something that must not depend on what was drawn does.
+    2. The figures; what was searched is paid for.
+    """
+    if "absent" in part:
+        return not_examined_of(test, pair, part["absent"], version=version)
+    seen, beside, asked = _held(part, measure)
+    told: dict[str, Any] = {
+        "version": version,
+        "components": _left_out_of(part),
+        "companions": _companions(beside, asked, part, words.counted),
+        "limitations": limitations,
+    }
+    reason = broken_premise(beside, asked) or ("" if asked is None or seen.figures.opportunities else NOT_SAID)
+    if reason:
+        return inconclusive_of(test, pair, reason, **told)
+    cost = multiplicity_of(pair)
+    return finding_of(
+        test,
+        pair,
+        seen.figures,
+        effect=seen.effect,
+        power=constructed_power(round(seen.to_detect(CONSTRUCTED_LOG10_P - cost.log10_cost), 6)),
+        parameters=pair.content["settings"],
+        calibration=calibration,
+        multiplicity=cost,
+        assumptions=(
+            *assumptions,
+            *([UNRELATED] if beside and asked is None else []),
+            *how_it_was_drawn(pair, words.drawn),
+        ),
+        **told,
+    )
+
+
+def _held(part: dict[str, Any], measure: Measure) -> tuple[Seen, list[tuple[str, Seen]], Seen | None]:
+    """The suspect; each control in the suspect's place, the others being its controls; and, of answers, what was asked.
+
+    What answers share with a text is sparse, and a control's share of it no measure of difficulty: nothing is taken away there.
+    """
+    rows = [control["values"] for control in part["controls"]]
+    if "asked" in part:
+        beside = [(control["name"], measure(control["values"], ())) for control in part["controls"]]
+        return measure(part["suspect"], ()), beside, measure(part["asked"], ())
+    beside = [
+        (control["name"], measure(rows[at], rows[:at] + rows[at + 1 :])) for at, control in enumerate(part["controls"])
+    ]
+    return measure(part["suspect"], rows), beside, None
+
+
+def mean_of(rows: Sequence[Values]) -> Values:
+    """The mean over controls of each number, rounded."""
+    return [[round(sum(each) / len(each)) for each in zip(*groups, strict=True)] for groups in zip(*rows, strict=True)]
+
+
+def broken_premise(beside: Sequence[tuple[str, Seen]], asked: Seen | None) -> str:
+    """Why the figure must not be used, or an empty string. That controls are several is paid for."""
+    cost = math.log10(max(1, len(beside)))
+    told = [
+        f"the control {name} depends on what was drawn"
+        for name, seen in beside
+        if seen.log10_p + cost <= CONTROL_LOG10_P
+    ]
+    if asked is not None and asked.log10_p <= CONTROL_LOG10_P:
+        told.append("what the suspect was asked depends on what was drawn")
+    return f"a premise is broken: {'; '.join(told)}" if told else ""
+
+
+def _companions(
+    beside: Sequence[tuple[str, Seen]], asked: Seen | None, part: dict[str, Any], counted: str
+) -> tuple[Companion, ...]:
+    found = [_companion(f"control {name}", seen, counted) for name, seen in beside]
+    if asked is not None:
+        found.append(_companion("prompts", asked, f"{counted}, by what the suspect was asked"))
+    if part.get("further"):
+        note = "answers after the first to a prompt are not looked at"
+        found.append(Companion(null=Null.CONSTRUCTION, name="further answers", value=str(part["further"]), note=note))
+    return tuple(found)
+
+
+def _companion(name: str, seen: Seen, counted: str) -> Companion:
+    rounded = round_against_accuser(seen.log10_p, accuses_when="small")
+    return Companion(
+        null=Null.CONSTRUCTION,
+        name=name,
+        value=f"{seen.figures.count} of {seen.figures.opportunities}",
+        note=f"{counted}; log10 p {rounded:.3f}",
+    )
+
+
+def _left_out_of(part: dict[str, Any]) -> tuple[Component, ...]:
+    return tuple(
+        Component(kind="left out", name=name, count=0, opportunities=0, note=why) for name, why in part["left_out"]
+    )
+
+
+def multiplicity_of(pair: Relation) -> Multiplicity:
+    """The suspects that were considered, times the lots that the owner has drawn."""
+    considered, commitments = int(pair.content["settings"]["considered"]), int(pair.content["commitments"])
+    searched = max(1, considered) * max(1, commitments)
+    return Multiplicity(
+        searched=searched,
+        rule=f"suspects considered ({considered}) times lots that the owner committed to ({commitments})",
+        log10_cost=math.log10(searched),
+    )
+
+
+def how_it_was_drawn(pair: Relation, what: str) -> tuple[str, ...]:
+    """The lot that the figure rests on, and what of it rests on somebody's word."""
+    lot = pair.content["lot"]
+    stamps = ", ".join(f"{name} ({time})" for name, time in lot["stamps"].items())
+    told = [
+        f"{what} was drawn by lot number {lot['number']} of {lot['owner']} (commitment {lot['commitment_sha256']}): from a secret "
+        f"committed to before the stamps of {stamps}, and the beacon {lot['beacon']}, public at {lot['beacon_time']}."
+    ]
+    if not pair.content["settings"]["keyid"]:
+        told.append(f"The key that signed the lot is the owner's; its fingerprint is to be compared: {lot['keyid']}.")
+    return (*told, *(f"{remark[:1].upper()}{remark[1:].rstrip('.')}." for remark in lot["remarks"]))
