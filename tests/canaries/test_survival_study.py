@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from filiation.statistics.intervals import share_interval
 from studies.canary_lines import BEACON, COHORT, KEY, OPTIONS, batches
 from studies.canary_models import answers, option_log_probabilities, teachers_logits
 from studies.canary_picture import picture
+from studies.canary_smollm2 import averaged, edited, pruned, rounded
 from studies.canary_survival import (
     FURTHER,
     PLANS,
@@ -202,6 +204,31 @@ def _row(point: Point) -> dict[str, Any]:
     }
 
 
+# -------------------------------------------------------------------------------------------------------------- SmolLM2
+
+
+def test_copies_differ_from_their_model_in_what_was_edited_alone(untrained: Any) -> None:
+    halved = edited(untrained, lambda weight: pruned(weight, 0.5))
+    for name, before in untrained.named_parameters():
+        after = halved.get_parameter(name)
+        share = float((after == 0).float().mean())
+        assert share == pytest.approx(0.5, abs=0.01) if "_proj." in name else torch.equal(after, before)
+
+
+def test_the_average_of_a_model_and_its_negative_is_nothing(untrained: Any) -> None:
+    negative = copy.deepcopy(untrained)
+    for parameter in negative.parameters():
+        parameter.data.neg_()
+    assert all(not parameter.any() for parameter in averaged(untrained, negative).parameters())
+
+
+def test_four_bits_leave_sixteen_values_in_a_block() -> None:
+    weight = torch.randn(4, 64, generator=torch.Generator().manual_seed(1))
+    blocks = rounded(weight).reshape(-1, 32)
+    assert all(len(block.unique()) <= 16 for block in blocks)
+    assert float((rounded(weight) - weight).abs().max()) < 0.5
+
+
 # ------------------------------------------------------------------------------------------------------------- lineages
 
 
@@ -245,7 +272,7 @@ def test_further_lineages_have_points_of_the_first_only_and_other_seeds() -> Non
     [
         (1, 1, "1"),
         (3, 12, "3 (up to 12)"),
-        (8, None, "8 (up to any number)"),
+        (8, None, "8 (no upper limit)"),
         (None, None, "-"),
         (1156, 2000, "1,156 (up to 2,000)"),
     ],

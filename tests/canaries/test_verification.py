@@ -318,3 +318,19 @@ def test_cohorts_from_planting_to_verification(tmp_path) -> None:
     score = scored(found.opened, found.request, [world.says("theirs", served)]).scores[0]
     assert (score.cohort, score.counted.count) == (cohort, 12)
     assert score.searched.cohorts == 16
+
+
+@given(
+    st.dictionaries(st.from_regex("[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True), st.binary(max_size=4), max_size=4)
+)
+def test_a_bundle_and_its_files_by_name_are_the_same(stamps: dict[str, bytes]) -> None:
+    bundle = Bundle(b"1", b"2", b"3", b"4", b"5", b"6", stamps, dict.fromkeys(stamps, b"7"))
+    assert opening.bundle_from(bundle.files()) == bundle
+
+
+@pytest.mark.parametrize("part", opening.PARTS)
+def test_a_bundle_that_lacks_a_part_is_named(part: str) -> None:
+    files = dict.fromkeys(opening.PARTS, b"")
+    del files[part]
+    with pytest.raises(RecordError, match=f"lacks {part}"):
+        opening.bundle_from(files)
