@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from filiation.case import beacons
 from filiation.case.commitments import Authority, Trust
@@ -47,6 +50,11 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[Purpose, World]:
 def opened(world: World) -> dict[str, bytes]:
     purpose = world.holding.commitment().purpose
     return owner.opened_files(world.holding, world.secret, TOKENIZER if purpose == "watermark" else b"")
+
+
+@functools.cache
+def opened_before(world: World) -> dict[str, bytes]:
+    return opened(world)
 
 
 # ----------------------------------------------------------------------------------------------------------- a whole run
@@ -205,6 +213,18 @@ def test_a_changed_byte_of_any_file_is_refused_or_changes_nothing(
             altered = data[:place] + bytes([data[place] ^ (1 + place % 7)]) + data[place + 1 :]
             found = read_or_refused(with_file(files, name, altered), trust)
             assert found is None or (name in harmless and found == honest), (name, place)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_stands_in_a_file_there_is_one_kind_of_error(
+    worlds: dict[Purpose, World], data: st.DataObject
+) -> None:
+    world = worlds["order"]
+    files = opened_before(world)
+    name = data.draw(st.sampled_from(sorted(set(files) - set(HARMLESS))))
+    hostile = data.draw(st.one_of(st.binary(max_size=100), st.just(b"[" * 100_000), st.just(b'{"payload": "AA=="}')))
+    assert read_or_refused(with_file(files, name, hostile), world.trust) is None
 
 
 def test_every_byte_of_the_commitment_is_signed(worlds: dict[Purpose, World]) -> None:

@@ -130,7 +130,7 @@ def _plain(text: str) -> str:
 
 def _object(data: bytes) -> dict[str, Any]:
     """One JSON object in UTF-8 that two readers cannot read apart. Raises ValueError or RecursionError."""
-    found = json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates)
+    found = _DECODER.decode(data.decode("utf-8"))
     if not isinstance(found, dict):
         raise ValueError("this is not a JSON object")
     return found
@@ -141,6 +141,9 @@ def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         raise ValueError("a name stands twice in an object: two readers may take different values")
     return made
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)
 
 
 def _said(error: Exception) -> str:
