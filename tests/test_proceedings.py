@@ -158,6 +158,35 @@ def test_weights_under_a_code_name_tell_nothing_of_who_they_are(zoo: Zoo, court:
     assert verify_case(court.path).passed
 
 
+def test_models_of_a_case_are_run_under_code_names_and_where_they_cannot_be_the_reason_names_nobody(
+    zoo: Zoo, court: Court, tmp_path: Path
+) -> None:
+    """Weights and tokenizer as two parts, inside the case and outside; of one the configuration is missing."""
+    pytest.importorskip("torch", reason="models are run with torch: pip install 'filiation[models]'")
+    shutil.copytree(zoo["fine-tuned"], tmp_path / "Wombat-7B")
+    shutil.copytree(zoo["base-b"], tmp_path / "Quokka-1", ignore=shutil.ignore_patterns("config.json"))
+    court.admit(zoo["base-a"], "ours", "reference")
+    court.admit(tmp_path / "Wombat-7B" / "tokenizer.json", "Wombat", "suspect")
+    court.admit(tmp_path / "Wombat-7B", "Wombat/weights", "suspect", inside_limit=0)
+    court.admit(tmp_path / "Quokka-1", "Quokka", "candidate", lineage="quokka", inside_limit=0)
+    examiners = ("output_subspace", "representations", "training_method")
+    court.plan(
+        f'reference = "ours"\nsuspect = "Wombat"\nexaminers = {list(examiners)}\n'
+        '[line_up]\nfoils = 1\n[[line_up.pool]]\nexhibit = "Quokka"\n'
+        + "".join(f"[parameters.{name}]\nrun = true\n" for name in examiners)
+    )
+    court.run()
+    records = {model.exhibit: model.examination for model in case_view(court.path).examined}
+    assert records["Wombat"].relations["output_subspace"].pair.content["count"] == 32
+    assert set(records["Wombat"].relations) == set(examiners)
+    reasons = [outcome.reason for outcome in records["Quokka"].outcomes]
+    assert any("it cannot be run" in reason for reason in reasons), reasons
+    told = "".join(record.to_json().decode() for record in records.values()).lower()
+    assert "wombat" not in told
+    assert "quokka" not in told
+    assert verify_case(court.path).passed
+
+
 @pytest.mark.parametrize(
     ("said", "told"),
     [

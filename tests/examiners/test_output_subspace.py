@@ -17,6 +17,7 @@ from filiation.examiners import output_subspace
 from filiation.examiners.catalogue import calibration
 from filiation.examiners.examiner import Subject
 from filiation.investigation import compare
+from filiation.sources.joined import JoinedSource
 from filiation.sources.open import open_source
 from filiation.sources.running import load_model
 from filiation.sources.transcripts import PREFIX, SCHEMA, prompt_id
@@ -73,6 +74,15 @@ def test_asked_for_it_is_run_and_found(zoo: Zoo) -> None:
     (outcome,) = compare(zoo["base-a"], zoo["fine-tuned"], only=("output_subspace",), parameters=settings).outcomes
     assert isinstance(outcome, Finding)
     assert outcome.count == outcome.opportunities == 32
+
+
+def test_under_a_code_name_and_in_parts_it_is_run_all_the_same(zoo: Zoo) -> None:
+    parts = [open_source(zoo["fine-tuned"] / "tokenizer.json"), open_source(zoo["fine-tuned"])]
+    coded = JoinedSource(parts, name="K7R2", neutral=True)
+    settings = {"output_subspace": {"run": True}}
+    found = compare(zoo["base-a"], coded, only=("output_subspace",), parameters=settings)
+    assert found.relations["output_subspace"].pair.second == "K7R2"
+    assert [outcome.count for outcome in found.outcomes if isinstance(outcome, Finding)] == [32]
 
 
 @pytest.mark.parametrize(("suspect", "own"), [("base-other-shape", True), ("base-a", False), ("base-b", False)])
