@@ -23,6 +23,8 @@ from filiation.evidence import (
     Outcome,
     Power,
     Proposition,
+    Relation,
+    Relations,
     round_against_accuser,
 )
 from filiation.sources.marks import NONE
@@ -148,6 +150,18 @@ def of_suspect(name: str, count: int) -> Examination:
         return examination()
     whole = of_outcomes(constructed("canaries.agreements", count=count), broken(), silent())
     return msgspec.structs.replace(whole, suspect=Identity(name=name, format="transcript"))
+
+
+def with_lots(found: Finding) -> Examination:
+    """The same with what was recorded of the lots."""
+    lots = {
+        "owner": "Our lab", "beacon": "drand round 4100233", "beacon_time": "2026-03-01T12:00:00Z",
+        "stamps": {"a1": "2026-03-01T09:12:51Z", "a0": "2026-03-01T09:12:44+00:00"},
+    }  # fmt: skip
+    pair = Relation(
+        examiner=found.examiner, examiner_version="1", first="ours", second="theirs", seed=0, content={"lot": lots}
+    )
+    return msgspec.structs.replace(of_outcomes(found), relations={found.examiner: Relations(pair=pair)})
 
 
 def ordinary() -> Examination:

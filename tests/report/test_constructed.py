@@ -14,7 +14,7 @@ from filiation.evidence import Companion, Inconclusive, NotExamined, Null
 from filiation.report import constructed_pictures, wording
 from filiation.report.case_contents import case_contents
 from filiation.report.case_html import render
-from filiation.report.constructed import MOST_COLUMNS, Law, beside, is_binomial, law, rarities
+from filiation.report.constructed import MOST_COLUMNS, Law, beside, drawn_of, in_utc, is_binomial, law, rarities
 from filiation.report.contents import contents
 from filiation.report.html import html, notebook_html
 from filiation.report.pictures import scale
@@ -48,6 +48,8 @@ def companion(value: str, note: str = "", name: str = "decoys") -> Companion:
         ("65 of 64", "", (None, None, None), "65 of 64"),
         ("3 of 9999999999999999999", "", (None, None, None), "3 of 9999999999999999999"),
         ("5 of 10", "log10 p 4", (5, 10, 0.0), "5 of 10"),
+        ("0 of 99 reach as much; p 0.0100", "", (0, 99, -2.0), "0 of 99 reach as much"),
+        ("0 of 99", "p = 0.0", (0, 99, None), "0 of 99"),
     ],
 )
 def test_figures_are_read_from_the_text_of_a_companion_and_never_guessed(value, note, figures, told):
@@ -145,7 +147,7 @@ def test_the_sentence_names_lots_premises_and_one_in_so_many():
     told = wording.sentence(sample_constructed.constructed("canaries.agreements"))
     assert told == (
         "In 64 opportunities we saw 41 coincidences. Lots that the owner drew in secret, and had committed to before, decided what "
-        "counts as one: for whoever does not depend on them each had a chance of exactly 0.0625, whatever the others did. The chance "
+        "counts: for whoever does not depend on them each had a chance of exactly 0.0625, whatever the others did. The chance "
         "of 41 or more is 10^-31, the search paid for: at most one in 10^31, by construction, if the premises hold."
     )
     assert "exactly 0.5" not in wording.sentence(sample_constructed.by_ranks())
@@ -216,9 +218,30 @@ def test_premises_of_a_second_finding_that_are_the_same_are_told_once():
 def test_what_should_show_nothing_stands_in_rows():
     text = plain(html(sample_constructed.of_outcomes(sample_constructed.constructed("canaries.agreements"))))
     assert "decoys 3 of 64 0.72 made alike and never planted" in text
-    assert "placebo keys 0 of 999 not told keys drawn anew" in text
+    assert "placebo keys 0 of 999 10^-3" in text
     assert "control stranger-b 2 of 64 0.92" in text
-    assert "Lineup" not in text
+    assert "Line-up: the suspect among" not in text
+
+
+def test_who_drew_the_lots_and_both_dates_stand_with_the_premises():
+    text = plain(html(sample_constructed.with_lots(sample_constructed.constructed("canaries.agreements"))))
+    assert (
+        "Held and committed to by Our lab. The commitment was stamped by a0 on 2026-03-01 09:12:44 UTC; a1 on 2026-03-01 09:12:51 UTC. "
+        "The lots were drawn with a public beacon that spoke later, on 2026-03-01 12:00:00 UTC: Drand round 4100233."
+    ) in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"lot": 3}, {"lot": {"stamps": 3, "beacon": "b", "beacon_time": "t"}}, {"lot": {"stamps": {}, "beacon": "b"}}],
+)
+def test_lots_that_are_not_told_as_they_should_be_are_left_out(content):
+    assert drawn_of(content) is None
+
+
+def test_a_time_that_is_none_is_printed_as_it_stands():
+    assert in_utc("in spring") == "in spring"
+    assert in_utc("2026-03-01T13:00:00+01:00") == "2026-03-01 12:00:00 UTC"
 
 
 def test_a_broken_premise_shows_who_broke_it():
@@ -285,6 +308,9 @@ def test_one_test_without_marks_is_folded_too_and_a_failed_check_is_not():
     told = contents(sample_constructed.of_outcomes(first, failed))
     assert [fold.outcomes for fold in told.folded] == [(first,)]
     assert [section.outcome for part in told.propositions for section in part.outcomes] == [failed]
+    assert "nothing of the kind that they read is among the opened marks" in html(
+        sample_constructed.of_outcomes(first, failed)
+    )
     assert isinstance(failed, NotExamined)
     assert not isinstance(sample_constructed.broken(), NotExamined)
     assert isinstance(sample_constructed.broken(), Inconclusive)

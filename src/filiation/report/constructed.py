@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any
+
+import msgspec
 
 from filiation.evidence import Companion, Finding, Null, Outcome
 from filiation.statistics.coincidences import LN10, log_binomial_tail
@@ -28,7 +33,7 @@ NOT_COUNTED_ALIKE = ("placebo keys", "further answers")
 """Companions whose 'k of n' counts something else than coincidences: keys, answers."""
 
 _COUNTED = re.compile(r"\s*(\d{1,3}(?:,\d{3}){1,4}|\d{1,12}) of (\d{1,3}(?:,\d{3}){1,4}|\d{1,12})(?!\d)")
-_RARITY = re.compile(r"[;,(]?\s*\blog10 p (-?\d{1,7}(?:\.\d{1,6})?)\)?")
+_RARITY = re.compile(r"[;,(]?\s*\b(?:log10 p (?P<log>-?\d{1,7}(?:\.\d{1,6})?)|p (?:= )?(?P<p>0?\.\d{1,12}|1)\b)\)?")
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,39 @@ class Rarities:
     places: tuple[Beside, ...]
 
 
+class DrawnLots(msgspec.Struct, frozen=True):
+    """Who drew the lots, and when they were fixed: as an examiner recorded it of what was opened, after checking it."""
+
+    stamps: dict[str, str]
+    beacon: str
+    beacon_time: str
+    owner: str = ""
+    claimant: str = ""
+
+    @property
+    def whose(self) -> str:
+        return self.owner or self.claimant
+
+
+def drawn_of(content: Mapping[str, Any]) -> DrawnLots | None:
+    """What a relation's content says of the lots, wherever the examiner put it; None where it says nothing usable."""
+    for part in content.values():
+        if isinstance(part, Mapping) and {"stamps", "beacon", "beacon_time"} <= set(part):
+            try:
+                return msgspec.convert(part, DrawnLots)
+            except msgspec.ValidationError:
+                return None
+    return None
+
+
+def in_utc(told: str) -> str:
+    """An ISO time in one spelling; as it stands where it is none."""
+    try:
+        return f"{datetime.fromisoformat(told).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:
+        return told
+
+
 def beside(companion: Companion) -> Beside:
     """A companion with the figures that its text holds."""
     counted = _COUNTED.match(companion.value)
@@ -109,8 +147,15 @@ def beside(companion: Companion) -> Beside:
         note=_RARITY.sub("", companion.note).strip(),
         count=count if possible else None,
         opportunities=opportunities if possible else None,
-        log10_p=min(0.0, float(rarity[1])) if rarity else None,
+        log10_p=_log10_p(rarity) if rarity else None,
     )
+
+
+def _log10_p(rarity: re.Match[str]) -> float | None:
+    """log10 of a chance that a text tells as log10 or as it is; None for a chance of nought, which is none."""
+    if rarity["log"] is not None:
+        return min(0.0, float(rarity["log"]))
+    return math.log10(float(rarity["p"])) if float(rarity["p"]) > 0.0 else None
 
 
 def all_beside(outcome: Outcome) -> tuple[Beside, ...]:

@@ -29,8 +29,8 @@ from filiation.evidence import (
     Relation,
     Relations,
 )
-from filiation.report.constructed import Beside, Law, Rarities, all_beside, law, rarities
-from filiation.report.wording import NO_MARKS
+from filiation.report.constructed import Beside, DrawnLots, Law, Rarities, all_beside, drawn_of, law, rarities
+from filiation.report.wording import NO_LOT, NO_MARKS
 from filiation.statistics.line_up import HELD_OUT, SCALE, name_key
 
 MOST_POINTS = 2000
@@ -222,6 +222,7 @@ class OutcomeSection:
     ranking: Ranking | None = None
     held_out: tuple[Companion, ...] = ()
     beside: tuple[Companion, ...] = ()
+    drawn: DrawnLots | None = None
 
     @property
     def parts_have_counts(self) -> bool:
@@ -296,7 +297,7 @@ class Folded:
     """Several tests that could not be examined for one reason, told in one place instead of test by test.
 
     `parts`: of what the exhibit is without, where the reason names parts. `whole`: examiners all of whose tests stand here. `no_marks`:
-    nothing was planted or drawn by lot, so that all evidence by construction is told in one line.
+    nothing was planted or drawn by lot, or (`marks_opened`) nothing of the kind that these read, so that they are told in one line.
     """
 
     reason: str
@@ -304,6 +305,7 @@ class Folded:
     outcomes: tuple[NotExamined, ...]
     whole: frozenset[str]
     no_marks: bool = False
+    marks_opened: bool = False
 
     @property
     def examiners(self) -> tuple[str, ...]:
@@ -422,13 +424,20 @@ def folded(outcomes: tuple[Outcome, ...]) -> tuple[Folded, ...]:
                     outcomes=tuple(outcome for _, outcome in members),
                     whole=frozenset(outcome.examiner for _, outcome in members if outcome.examiner not in elsewhere),
                     no_marks=stem == NO_MARKS,
+                    marks_opened=stem == NO_MARKS and _marks_opened(outcomes),
                 )
             )
     return tuple(folds)
 
 
 def _lacks_marks(outcome: Outcome | Conclusion) -> bool:
-    return outcome.null is Null.CONSTRUCTION and NO_MARKS in outcome.reason
+    return outcome.null is Null.CONSTRUCTION and (NO_MARKS in outcome.reason or NO_LOT in outcome.reason)
+
+
+def _marks_opened(outcomes: tuple[Outcome, ...]) -> bool:
+    """Whether anything was opened, whatever came of it."""
+    constructed = [outcome for outcome in outcomes if outcome.null is Null.CONSTRUCTION]
+    return any(not _lacks_marks(outcome) or NO_LOT in outcome.reason for outcome in constructed)
 
 
 def _without_its_part(reason: str) -> tuple[str, str]:
@@ -497,6 +506,7 @@ def _outcome(examination: Examination, outcome: Outcome) -> OutcomeSection:
         ranking=ranking,
         held_out=held_out,
         beside=tuple(beside for beside in companions if beside not in held_out),
+        drawn=drawn_of(relations.pair.content) if relations is not None and outcome.null is Null.CONSTRUCTION else None,
     )
 
 

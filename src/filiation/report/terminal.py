@@ -113,7 +113,7 @@ def _folded(told: Contents) -> list[RenderableType]:
     lines: list[RenderableType] = [Text(), Text(title, style="bold")]
     for fold in told.folded:
         if fold.no_marks:
-            text = wording.folded_marks(fold.examiners)
+            text = wording.folded_marks(fold.examiners, fold.marks_opened)
         else:
             text = f"{wording.folded_names(fold.named)}: {wording.folded_reason(fold.reason, fold.parts)}"
         lines.append(Padding(Text(text, style="dim", overflow="fold"), (0, 0, 0, 2)))
@@ -151,9 +151,10 @@ def _premises(section: OutcomeSection) -> list[RenderableType]:
     told = [f"- {line}" for line in wording.beside_in_short(section.controls_beside)]
     return [
         Text(wording.EXPOSURE),
+        *([Text(wording.drawn(section.drawn))] if section.drawn else []),
         Text(f"{wording.PREMISES}:"),
         *(Text(f"- {premise}") for premise in wording.premises(outcome)),
-        *([Text("Beside it, what should show nothing:")] if told else []),
+        *([Text("Beside it:")] if told else []),
         *map(Text, told),
     ]
 

@@ -50,7 +50,7 @@ from filiation.evidence import (
     Proposition,
     RelationPower,
 )
-from filiation.report.constructed import Beside, is_binomial
+from filiation.report.constructed import Beside, DrawnLots, in_utc, is_binomial
 
 # ------------------------------------------------------------------------------------------------------ fixed sentences
 
@@ -167,8 +167,8 @@ ABSENCE = (
 )
 PREMISES = "Premises. The figure is as good as these, and no better"
 BESIDE_CONSTRUCTED = (
-    "What keeps the premises honest. Each of these should show nothing: where one of them is rare itself, a premise is broken and the "
-    "figure may not be used. A control is an unrelated model under the same lots."
+    "What keeps the premises honest. What was made alike and never used, and controls (unrelated models under the same lots), should "
+    "show nothing: where one of them is rare itself, a premise is broken and the figure may not be used."
 )
 LAW_CAPTION = (
     "The exact law. Bars: how often each count comes about for whoever does not depend on the owner's lots. Falling line: the chance of "
@@ -180,17 +180,22 @@ RARITIES_CAPTION = (
 )
 MANY_BESIDE = 12
 """Of more than so many the list is folded."""
+NO_LOT = "no opened lot of the purpose"
+"""How a reason begins where marks were opened, and none of the kind that a test reads."""
 NO_MARKS = "nothing that its owner planted or drew by lot is among the exhibits"
 """How a reason begins where evidence by construction had nothing to work with (`sources.marks.NONE`)."""
 HOW_TO_MARK = "How to: docs/planted-marks.md"
 SHOULD_SHOW = {
+    "exposure ledger": "the claimant's own account of who was given marked answers",
     "decoys": "made alike and never planted: rare only where somebody was given the labels themselves",
     "placebo keys": "keys drawn anew that nobody used: how many do as well as the committed one, without any law",
     "unused cohorts": "labels or keys that were given to nobody: the best of them",
     "further answers": "recorded after the first to each prompt: counted, and not looked at",
 }
-"""What stands beside a finding by construction under this name, and what it is for."""
+"""What stands beside a finding by construction under this name, where the examiner does not say it."""
 
+COUNTED = "counted"
+"""What is counted where it is no number of coincidences of one chance, a sum of ranks for instance."""
 DIFFERENCES = "differences seen"
 """What is counted where the question is whether a service is the reference model: there, differences speak."""
 
@@ -432,10 +437,14 @@ def folded_reason(reason: str, parts: Sequence[str]) -> str:
     return _running(f"{reason.strip()} {listed(parts)}".strip())
 
 
-def folded_marks(examiners: Sequence[str]) -> str:
-    """Everything by construction that had nothing to work with, in one line: 'Canaries, training order: not examined, because ...'."""
+def folded_marks(examiners: Sequence[str], others_opened: bool = False) -> str:
+    """Everything by construction that had nothing to work with, in one line: 'Canaries, training order: not examined, because ...'.
+
+    `others_opened`: whether there are marks, of which these examiners read none.
+    """
+    why = "nothing of the kind that they read is among the opened marks" if others_opened else NO_MARKS
     names = ", ".join(visible(name).replace("_", " ") for name in examiners)
-    return f"{ended(names)[:-1]}: not examined, because {NO_MARKS}. {HOW_TO_MARK}."
+    return f"{ended(names)[:-1]}: not examined, because {why}. {HOW_TO_MARK}."
 
 
 def listed_tests(outcomes: Sequence[Outcome]) -> str:
@@ -466,12 +475,21 @@ def nothing_ranked(test: str, score: float) -> str:
 def chance_label(outcome: Finding) -> str:
     """What the chance of a finding is called."""
     if outcome.null is Null.CONSTRUCTION and not is_binomial(outcome):
-        return "chance of each, on average"
+        return "share expected"
     return CHANCE_LABELS[outcome.null]
+
+
+def opportunity_label(outcome: Finding) -> str:
+    """What the opportunities of a finding are called."""
+    if outcome.null is Null.CONSTRUCTION and not is_binomial(outcome):
+        return "at most"
+    return OPPORTUNITY_LABELS[outcome.null]
 
 
 def count_label(outcome: Finding) -> str:
     """What the count of a finding is called."""
+    if outcome.null is Null.CONSTRUCTION and not is_binomial(outcome):
+        return COUNTED
     if outcome.proposition is Proposition.SERVICE and outcome.null is Null.MODEL:
         return DIFFERENCES
     return COUNT_LABELS[outcome.null]
@@ -566,14 +584,26 @@ def _by_exchangeability(finding: Finding) -> str:
     )
 
 
-def _by_construction(finding: Finding) -> str:
-    law = (
-        f"each had a chance of exactly {chance(finding.chance)}, whatever the others did"
-        if is_binomial(finding)
-        else "the law of all of them together is known exactly, or bounded from above"
+def drawn(lots: DrawnLots) -> str:
+    """Who held the lots and when they were fixed, both dates beside one another."""
+    whose = visible(lots.whose, 120) or "the owner, whose name is not told,"
+    stamps = "; ".join(
+        f"{visible(name, 80)} on {visible(in_utc(time), 60)}" for name, time in sorted(lots.stamps.items())
     )
     return (
-        f"{_seen(finding)} Lots that the owner drew in secret, and had committed to before, decided what counts as one: for "
+        f"Held and committed to by {whose}. The commitment was stamped by {stamps or 'nobody'}. The lots were drawn with a public beacon "
+        f"that spoke later, on {visible(in_utc(lots.beacon_time), 60)}: {ended(lots.beacon)}"
+    )
+
+
+def _by_construction(finding: Finding) -> str:
+    if is_binomial(finding):
+        seen, law = _seen(finding), f"each had a chance of exactly {chance(finding.chance)}, whatever the others did"
+    else:
+        seen = f"We counted {whole(finding.count)} of at most {whole(finding.opportunities)}."
+        law = f"a share of {chance(finding.chance)} is expected, and the law of the whole is known exactly, or bounded from above"
+    return (
+        f"{seen} Lots that the owner drew in secret, and had committed to before, decided what counts: for "
         f"whoever does not depend on them {law}. {_tail(finding)[:-1]}{one_in(finding.log10_p)}, by construction, if the "
         "premises hold."
     )
@@ -801,9 +831,7 @@ def _p_told(text: str) -> str:
 def beside_constructed(each: Beside) -> tuple[str, str, str, str]:
     """What stands beside a finding by construction, as cells: what it is, what was seen, its chance, what it is for."""
     rare = "" if each.log10_p is None else probability(each.log10_p)
-    note = visible(each.note)
-    about = "; ".join(part for part in (SHOULD_SHOW.get(each.name, ""), note) if part)
-    return visible(each.name), visible(each.told), rare, about
+    return visible(each.name), visible(each.told), rare, visible(each.note) or SHOULD_SHOW.get(each.name, "")
 
 
 def beside_in_short(rows: Sequence[Beside]) -> tuple[str, ...]:
@@ -1193,10 +1221,13 @@ def seen(finding: Finding) -> str:
     """What was counted, with its chance, in few words: '576 of 576 coincidences, p 10^-575'."""
     counted = f"{whole(finding.count)} of {whole(finding.opportunities)}"
     what = {
+        COUNTED: "at most",
         "share as much": "other lineages share as much",
         "coincidences seen": "coincidences",
         DIFFERENCES: "differences",
     }[count_label(finding)]
+    if what == "at most":
+        counted, what = f"{whole(finding.count)} of at most {whole(finding.opportunities)}", "counted"
     lots = " by construction, if its premises hold" if finding.null is Null.CONSTRUCTION else ""
     return f"{counted} {what}, p\u00a0{probability(finding.log10_p)}{lots}"
 
