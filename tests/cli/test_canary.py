@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +18,7 @@ from filiation.case.signing import new_signer, save_signer
 from filiation.cli.canary import app
 from filiation.cli.program import leave_with_exit_code
 from filiation.report.wording import forbidden_words
+from filiation.sources.endpoints.questions import read_questions
 from filiation.sources.transcripts import SCHEMA, prompt_id
 from studies.time_stamping import LocalAuthority
 from tests.canaries.world import hour
@@ -226,6 +228,21 @@ def test_without_certificates_of_ones_own_it_takes_an_explicit_word(desk: Desk, 
     )
     assert run("verify", desk.canaries / "opened-000", *strange) == 4
     assert "no authority that counts has stamped" in capsys.readouterr().err
+
+
+def test_prompts_for_a_recording_do_not_tell_canaries_from_decoys(desk: Desk, tmp_path: Path, capsys) -> None:
+    assert run("prompts", desk.canaries, "--batch", 0, "-o", tmp_path / "prompts.jsonl") == 0
+    assert "24 prompts" in capsys.readouterr().out
+    asked = [question.prompt for question in read_questions(tmp_path / "prompts.jsonl")]
+    batch = [canary for canary in canaries_of(desk) if canary.batch == 0]
+    assert set(asked) == {canary.prompt for canary in batch}
+    assert asked == sorted(asked, key=lambda prompt: hashlib.sha256(prompt.encode()).hexdigest())
+    assert all(line.startswith('{"prompt":') for line in (tmp_path / "prompts.jsonl").read_text().splitlines())
+    assert run("prompts", desk.canaries / "opened-000", "-o", tmp_path / "again.jsonl", "--quiet") == 0
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "prompts.jsonl").read_bytes()
+    assert run("prompts", desk.canaries, "-o", tmp_path / "every.jsonl") == 2
+    assert run("prompts", desk.canaries, "--batch", 9, "-o", tmp_path / "none.jsonl") == 2
+    assert not (tmp_path / "every.jsonl").exists()
 
 
 OWNER_REFUSED = {

@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +62,11 @@ class Candidate(Record, frozen=True, kw_only=True):
     options: tuple[str, ...]
     kind: str = "own"
     parser: Parser = "first"
+
+
+def prompts_to_ask(canaries: Iterable[Canary]) -> tuple[str, ...]:
+    """What a verifier asks, of canaries and decoys alike, in the order of the SHA-256: it does not tell which is which."""
+    return tuple(sorted((canary.prompt for canary in canaries), key=lambda text: sha256(text.encode()).digest()))
 
 
 # --------------------------------------------------------------------------------------------------------------- parsing

@@ -178,6 +178,11 @@ def read_opening(data: bytes) -> Opening:
     return opening
 
 
+def canaries_in(opening: Opening) -> tuple[Canary, ...]:
+    """The canaries and decoys that an opening holds, nothing checked."""
+    return tuple(opened.leaf.canary for opened in opening.leaves if isinstance(opened.leaf, CanaryLeaf))
+
+
 def check_opening(opening: Opening, commitment: Commitment, commitment_sha256: str) -> tuple[Canary, ...]:
     """The canaries and decoys of an opened batch, once all of it stands under the commitment's root. Raises RecordError.
 
@@ -216,7 +221,7 @@ def _check_key(opening: Opening) -> None:
 
 
 def _canaries(opening: Opening, plan: BatchPlan) -> tuple[Canary, ...]:
-    found = tuple(opened.leaf.canary for opened in opening.leaves[:-1] if isinstance(opened.leaf, CanaryLeaf))
+    found = canaries_in(opening)
     if [canary.index for canary in found] != list(range(plan.first, plan.first + plan.canaries + plan.decoys)):
         raise _refused("the canaries are not numbered as their leaves are")
     if any(canary.batch != plan.batch for canary in found) or sum(canary.decoy for canary in found) != plan.decoys:

@@ -7,7 +7,9 @@ NO_OTHERS = (
     "The claimant made no commitment and considered no model that is not counted. Both are the claimant's word: whoever secretly had "
     "many stamped before the beacon could show the best, and a figure p would take about 1/p of them, each with its stamps."
 )
-NOT_CHOSEN = "The recorded answers were not chosen among several recordings of the suspect by how they agree with the labels."
+NOT_CHOSEN = (
+    "The recorded answers were not chosen among several recordings of the suspect by how they agree with the labels."
+)
 ASSUMPTIONS = (SECRET, NO_OTHERS, NOT_CHOSEN)
 
 EXPOSURE = "The figures show exposure to the planted answers. They do not show how the exposure came about, nor who brought it about."

@@ -15,7 +15,7 @@ import hashlib
 from dataclasses import dataclass
 
 from filiation.canaries.canary import Canary
-from filiation.canaries.commitment import CanaryLeaf, Commitment, read_commitment
+from filiation.canaries.commitment import Commitment, read_commitment
 from filiation.canaries.exposure import (
     Exposure,
     Labelled,
@@ -30,6 +30,7 @@ from filiation.canaries.opening import (
     Bundle,
     Opening,
     Request,
+    canaries_in,
     check_opening,
     check_request,
     read_opening,
@@ -167,11 +168,7 @@ def _entries(
     bundle: Bundle, commitment: Commitment, sha256: str, request: Request, opening: Opening | None
 ) -> tuple[LedgerEntry, ...]:
     entries = read_ledger(bundle.ledger, sha256, commitment.key)
-    decoys = frozenset(
-        leaf.leaf.canary.index
-        for leaf in (opening.leaves if opening else ())
-        if isinstance(leaf.leaf, CanaryLeaf) and leaf.leaf.canary.decoy
-    )
+    decoys = frozenset(canary.index for canary in (canaries_in(opening) if opening else ()) if canary.decoy)
     check_entries(entries, decoys, commitment.cohorts, request.batch)
     labelled = [entry.body.beacon for entry in entries if isinstance(entry.body, Labelled)]
     if labelled[:1] != [sha256_of(bundle.beacon)]:
