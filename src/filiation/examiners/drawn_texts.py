@@ -375,10 +375,8 @@ def how_it_was_drawn(pair: Relation, what: str) -> tuple[str, ...]:
     """The lot that the figure rests on, and what of it rests on somebody's word."""
     lot = pair.content["lot"]
     stamps = ", ".join(f"{name} ({time})" for name, time in lot["stamps"].items())
-    told = [
+    told = (
         f"{what} was drawn by lot number {lot['number']} of {lot['owner']} (commitment {lot['commitment_sha256']}): from a secret "
         f"committed to before the stamps of {stamps}, and the beacon {lot['beacon']}, public at {lot['beacon_time']}."
-    ]
-    if not pair.content["settings"]["keyid"]:
-        told.append(f"The key that signed the lot is the owner's; its fingerprint is to be compared: {lot['keyid']}.")
-    return (*told, *(f"{remark[:1].upper()}{remark[1:].rstrip('.')}." for remark in lot["remarks"]))
+    )
+    return (told, *(f"{remark[:1].upper()}{remark[1:].rstrip('.')}." for remark in lot["remarks"]))
