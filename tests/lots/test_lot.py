@@ -332,6 +332,27 @@ def test_another_number_of_lots_draws_anew(worlds: dict[Purpose, World]) -> None
     assert read_lot(resigned(world, statement_of(world, number=2)), world.trust).seed != world.drawn().seed
 
 
+HOSTILE_ANNOUNCEMENTS: dict[str, dict[str, object]] = {
+    "no beacon": {"basis": "claimant", "seed": "0" * 64},
+    "a chain that begins in eternity": {"basis": "drand", "genesis": 2**53 - 1, "period": 3, "round": 1},
+    "a chain that stands still": {"basis": "drand", "period": 0, "round": 1},
+    "a chain without a key": {"basis": "drand", "period": 3, "round": 2**53 - 1},
+    "a time that is none": {"time": "9999-99-99T00:00:00Z"},
+    "an endless chain index": {"chain": "9" * 5000},
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE_ANNOUNCEMENTS)
+def test_a_hostile_owner_announces_nonsense(case: str, worlds: dict[Purpose, World]) -> None:
+    """Signed and stamped as it should be, by an owner who hopes that the verifier falls over."""
+    world = worlds["order"]
+    announcement = msgspec.structs.replace(world.holding.commitment().announcement, **HOSTILE_ANNOUNCEMENTS[case])
+    files = resigned(world, statement_of(world, announcement=announcement))
+    for beacon in (world.beacon, ROUND.read_bytes(), b"", b"[" * 100_000):
+        with pytest.raises(RecordError):
+            read_lot(with_file(files, "beacon.json", beacon), Trust(copies=True))
+
+
 IMPOSSIBLE: dict[str, dict[str, object]] = {
     "another version": {"version": 2},
     "the first of no lots": {"number": 0},
@@ -454,6 +475,8 @@ def test_stamps_can_be_brought_as_files(tmp_path: Path) -> None:
     with pytest.raises(RecordError):
         owner.draw(holding, secret, beacon, stamps={"a0": AUTHORITIES[0].stamp(b"something else")})
     assert not holding.at("lot.a0.tsr").exists()
+    with pytest.raises(UsageError, match=r"names no authority \.\./a0"):
+        owner.draw(holding, secret, beacon, stamps={"../a0": b""})
     stamps = {authority.name: authority.stamp(data) for authority in AUTHORITIES}
     lot: Lot = owner.draw(holding, secret, beacon, stamps=stamps)
     assert set(lot.stamps) == {"a0", "a1"}

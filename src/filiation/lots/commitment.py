@@ -18,7 +18,7 @@ from filiation.case.records import Announcement, PublicKey
 from filiation.case.secret_keys import check_key
 from filiation.case.secret_keys import commitment as commitment_of_key
 from filiation.case.signing import Signer
-from filiation.errors import RecordError
+from filiation.errors import RecordError, UsageError
 from filiation.evidence import Record
 from filiation.lots.subject import MOST_ITEMS, Purpose, items_in
 
@@ -89,12 +89,15 @@ def read_commitment(data: bytes, keyid: str = "") -> Commitment:
     commitment, subject = read_signed(data, key_named_in(data, keyid), LOT_TYPE, SUBJECT, Commitment)
     if subject != commitment.subject_sha256:
         raise _refused("the statement is about another subject than the one it names")
-    check_commitment(commitment)
+    try:
+        check_commitment(commitment)
+    except UsageError as error:
+        raise _refused(error.message) from error
     return commitment
 
 
 def check_commitment(commitment: Commitment) -> None:
-    """RecordError where what a commitment says contradicts itself."""
+    """RecordError where what a commitment says contradicts itself, UsageError where it announces no public beacon."""
     if commitment.version != 1:
         raise _refused(f"version {commitment.version} is not known")
     if not commitment.number > len(commitment.earlier):
