@@ -37,6 +37,7 @@ from filiation.proceedings.sitting import Acting
 from filiation.proceedings.verifying import reacquire, verify_case
 from filiation.sources.marks import open_marks
 from filiation.sources.transcripts import SCHEMA, prompt_id
+from tests import case_world
 from tests.canaries.world import World, labelled_world
 from tests.cli.tokenizer_folders import train
 from tests.marked import ANSWERS, MARKS
@@ -118,15 +119,15 @@ def _row(name: str, canary: Canary, text: str) -> dict[str, object]:
     return dict.fromkeys(SCHEMA) | told | named
 
 
-def prepared(court: Court, desk: Desk, **trust: str) -> Manifest:
+def prepared(court: Court, desk: Desk, *, keyid: str = "", inside_limit: int = 10**9) -> Manifest:
     """Everybody's answers are admitted and the plan is sealed before the batch is: nobody could know the labels."""
     court.admit(desk.place / "ours", "ours", "reference")
     court.admit(desk.answers("Wombat"), "Wombat", "suspect")
     court.admit(desk.answers("Quokka"), "Quokka", "candidate")
     for name in CONTROLS:
         court.admit(desk.answers(name), name, "control")
-    court.plan(PLAN.format(keyid=trust.get("keyid", desk.owner.signer.key.keyid)))
-    return court.admit(f"marks:{desk.marks}", "ours/canaries", "reference")
+    court.plan(PLAN.format(keyid=keyid or desk.owner.signer.key.keyid))
+    return court.admit(f"marks:{desk.marks}", "ours/canaries", "reference", inside_limit=inside_limit)
 
 
 def closed(court: Court, desk: Desk) -> Path:
@@ -200,6 +201,18 @@ def test_the_other_side_examines_the_same_marks_and_gets_the_same_bytes(case: Pa
     answer = challenge(case, tmp_path / "answer", Answer(party="Wombat Works"), expert, chance=bytes(32), pdf=False)
     assert answer.comparison.same_bytes
     assert any(test.test.startswith("canaries") for test in answer.comparison.tests)
+
+
+def test_marks_that_lie_outside_are_found_from_the_other_sides_case(court: Court, desk: Desk, tmp_path: Path) -> None:
+    """Their place is told relative to the case that is answered, and seen from another folder."""
+    manifest = prepared(court, desk, inside_limit=0)
+    assert not manifest.inside
+    court.run()
+    expert = Acting(signer=new_signer(), actor="their expert", clock=Clock(), stampers=())
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    counter = tmp_path / "far" / "away" / "answer"
+    answer = challenge(court.path, counter, Answer(party="Wombat Works"), expert, chance=bytes(32), pdf=False)
+    assert answer.comparison.same_bytes
 
 
 def test_a_bag_of_it_is_whole_and_tells_what_the_marks_are(case: Path, tmp_path: Path) -> None:
@@ -407,3 +420,16 @@ def test_compare_and_a_case_find_the_same(planted: Path, examiner: str, signer: 
     assert figures[0] == figures[1]
     assert min(log10_p for _, _, log10_p, _ in figures[0]) < -6
     assert all(each.log10_p > -3 for each in blind["Quokka"] if isinstance(each, Finding))
+
+
+def test_marks_are_admitted_from_the_command_line(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FILIATION_KEY", str(tmp_path / "key.pem"))
+    case = case_world.opened(tmp_path)
+    case_world.done("admit", case, desk.place / "ours", "--role", "reference")
+    case_world.done("admit", case, f"marks:{desk.marks}", "--as", "ours/canaries", "--role", "reference")
+    told = capsys.readouterr().out
+    assert f"ours/canaries: reference, {len(list(desk.marks.iterdir()))} files" in told
+    assert case_world.run("admit", case, f"marks:{desk.marks}", "--role", "suspect") == UsageError.exit_code
+    assert "--as NAME/marks where the reference itself is admitted as NAME" in capsys.readouterr().err

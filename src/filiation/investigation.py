@@ -84,6 +84,7 @@ def compare(
     if hashing not in HASHING:
         raise UsageError(f"hashing cannot be {hashing!r}", advice=f"give one of {', '.join(HASHING)}")
     exhibits = _open([reference, suspect, *_each_model(reference, suspect, controls)], lineages or {})
+    _refuse_marks(exhibits[1:])
     opened = [open_marks(each) for each in marks]
     sources = [with_marks(exhibits[0], opened), *exhibits[1:]]
     examiners = chosen(tuple(only))
@@ -98,6 +99,16 @@ def compare(
         | {f"{exhibits[0].name}/marks {number}": each.location for number, each in enumerate(opened, start=1)},
     )
     return msgspec.structs.replace(examination, circumstances=circumstances)
+
+
+def _refuse_marks(others: Sequence[Source]) -> None:
+    for source in others:
+        if source.format == "marks":
+            raise UsageError(
+                "opened marks are the owner's, and stand for the reference alone",
+                exhibit=source.location,
+                advice="give them in the place of REFERENCE, or beside it with --marks",
+            )
 
 
 def with_marks(reference: Source, marks: Sequence[Source]) -> Source:

@@ -86,6 +86,15 @@ def test_what_holds_no_marks_is_refused_before_anything_is_compared(
     assert told in capsys.readouterr().err
 
 
+def test_marks_in_the_place_of_the_suspect_or_a_control_are_refused(
+    exhibits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    marks = f"marks:{exhibits / 'batch'}"
+    for words in ((exhibits / "ours", marks), (exhibits / "ours", exhibits / "theirs", "--control", marks)):
+        assert run("compare", *words, "-q") == UsageError.exit_code
+        assert "stand for the reference alone" in capsys.readouterr().err
+
+
 # ---------------------------------------------------------------------------------------------------------- parameters
 
 
