@@ -224,11 +224,15 @@ def test_what_should_show_nothing_stands_in_rows():
 
 
 def test_who_drew_the_lots_and_both_dates_stand_with_the_premises():
-    text = plain(html(sample_constructed.with_lots(sample_constructed.constructed("canaries.agreements"))))
+    bare = sample_constructed.constructed("canaries.agreements", assumptions=("the key was secret",))
+    text = plain(html(sample_constructed.with_lots(bare)))
     assert (
         "Held and committed to by Our lab. The commitment was stamped by a0 on 2026-03-01 09:12:44 UTC; a1 on 2026-03-01 09:12:51 UTC. "
         "The lots were drawn with a public beacon that spoke later, on 2026-03-01 12:00:00 UTC: Drand round 4100233."
     ) in text
+    # Where a premise tells both dates they are not told again.
+    told = sample_constructed.with_lots(sample_constructed.constructed("canaries.agreements"))
+    assert "Held and committed to" not in html(told)
 
 
 @pytest.mark.parametrize(

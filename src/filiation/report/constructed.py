@@ -126,6 +126,16 @@ def drawn_of(content: Mapping[str, Any]) -> DrawnLots | None:
     return None
 
 
+def drawn_beside(outcome: Outcome, content: Mapping[str, Any]) -> DrawnLots | None:
+    """`drawn_of`, for an outcome by construction none of whose assumptions says so itself."""
+    lots = drawn_of(content) if outcome.null is Null.CONSTRUCTION else None
+    if lots is None:
+        return None
+    days = {lots.beacon_time[:10], *(time[:10] for time in lots.stamps.values())}
+    told = any(all(day in premise for day in days) for premise in getattr(outcome, "assumptions", ()))
+    return None if told else lots
+
+
 def in_utc(told: str) -> str:
     """An ISO time in one spelling; as it stands where it is none."""
     try:

@@ -29,7 +29,7 @@ from filiation.evidence import (
     Relation,
     Relations,
 )
-from filiation.report.constructed import Beside, DrawnLots, Law, Rarities, all_beside, drawn_of, law, rarities
+from filiation.report.constructed import Beside, DrawnLots, Law, Rarities, all_beside, drawn_beside, law, rarities
 from filiation.report.wording import NO_LOT, NO_MARKS
 from filiation.statistics.line_up import HELD_OUT, SCALE, name_key
 
@@ -506,7 +506,7 @@ def _outcome(examination: Examination, outcome: Outcome) -> OutcomeSection:
         ranking=ranking,
         held_out=held_out,
         beside=tuple(beside for beside in companions if beside not in held_out),
-        drawn=drawn_of(relations.pair.content) if relations is not None and outcome.null is Null.CONSTRUCTION else None,
+        drawn=drawn_beside(outcome, relations.pair.content) if relations is not None else None,
     )
 
 

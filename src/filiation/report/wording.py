@@ -560,8 +560,12 @@ def _seen(finding: Finding) -> str:
 def _tail(finding: Finding) -> str:
     """The chance of so many or more; what was searched is already paid for in it."""
     at_most = "at most " if finding.log10_p < 0 and finding.null is Null.MODEL else ""
+    return f"The chance of {whole(finding.count)} or more is {at_most}{_chance_of_so_many(finding)}"
+
+
+def _chance_of_so_many(finding: Finding) -> str:
     paid = ", the search paid for" if finding.multiplicity.searched > 1 else ""
-    return f"The chance of {whole(finding.count)} or more is {at_most}{probability(finding.log10_p)}{paid}."
+    return f"{probability(finding.log10_p)}{paid}."
 
 
 def _by_model(finding: Finding) -> str:
@@ -601,10 +605,11 @@ def _by_construction(finding: Finding) -> str:
         seen, law = _seen(finding), f"each had a chance of exactly {chance(finding.chance)}, whatever the others did"
     else:
         seen = f"We counted {whole(finding.count)} of at most {whole(finding.opportunities)}."
-        law = f"a share of {chance(finding.chance)} is expected, and the law of the whole is known exactly, or bounded from above"
+        law = f"a share of {chance(finding.chance)} is expected, and the law of the statistic is known exactly, or bounded from above"
+    tail = _tail(finding) if is_binomial(finding) else f"The chance of so much or more is {_chance_of_so_many(finding)}"
     return (
         f"{seen} Lots that the owner drew in secret, and had committed to before, decided what counts: for "
-        f"whoever does not depend on them {law}. {_tail(finding)[:-1]}{one_in(finding.log10_p)}, by construction, if the "
+        f"whoever does not depend on them {law}. {tail[:-1]}{one_in(finding.log10_p)}, by construction, if the "
         "premises hold."
     )
 
