@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filiation.measures.log_probabilities import kinship, per_text
+from filiation.measures.log_probabilities import kinship, per_byte, per_text
+from filiation.sources.transcripts import SCHEMA, TranscriptSource, prompt_id
+from tests.marked.drawn import row
 
 ITEMS = 300
 
@@ -77,3 +83,39 @@ def test_two_models_alone_and_empty_texts_are_refused() -> None:
 
 def test_whole_texts_are_measured_per_byte() -> None:
     assert per_text([np.array([-2.0, -4.0]), np.array([-9.0])], ["ab", "éa"]) == pytest.approx([-3.0, -3.0])
+
+
+# -------------------------------------------------------------------------------------------------------- recorded scores
+
+
+def recorded(tmp_path: Path, *rows: dict[str, Any]) -> TranscriptSource:
+    pl.DataFrame(list(rows), schema=SCHEMA).write_parquet(tmp_path / "scores.parquet")
+    return TranscriptSource(tmp_path / "scores.parquet")
+
+
+def score(text: str, values: str, **fields: Any) -> dict[str, Any]:
+    return row("one", text, item="score:a:1", options=1, log_probabilities=values) | fields
+
+
+def test_per_byte_is_over_the_bytes_that_were_read(tmp_path: Path) -> None:
+    source = recorded(
+        tmp_path,
+        score("éa", '[["",-3.0,[]]]'),
+        score("a longer text", '[["",-3.0,[]]]', parameters='{"bytes":6,"cut_at_byte":6}'),
+    )
+    assert per_byte(source) == {prompt_id("éa"): -1_000_000, prompt_id("a longer text"): -500_000}
+
+
+NOT_A_SCORE = {
+    "a further sample": {"sample": 1},
+    "options of a question": {"item": "mmlu:1", "options": 1},
+    "two options": {"options": 2, "log_probabilities": '[["a",-1.0,[]],["b",-2.0,[]]]'},
+    "no number": {"log_probabilities": '[["",null,[]]]'},
+    "a reading": {"item": "read:a:1", "options": None},
+    "an absurd size": {"parameters": '{"bytes":-4}'},
+}
+
+
+@pytest.mark.parametrize("case", NOT_A_SCORE)
+def test_other_rows_are_no_scores_of_a_text(case: str, tmp_path: Path) -> None:
+    assert per_byte(recorded(tmp_path, score("abc", '[["",-3.0,[]]]', **NOT_A_SCORE[case]))) == {}
