@@ -168,6 +168,27 @@ def test_the_commitment_is_the_digest_of_the_file(tmp_path: Path) -> None:
     assert len(set(json.loads(key.read_bytes())["keys"])) == 30
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_settings_are_a_key_file_without_its_secrets_from_which_lots_draw(
+    scheme: str, model: Path, tmp_path: Path
+) -> None:
+    import hashlib
+
+    from filiation.measures.watermarks import key_from, settings_of, tokenizer_named_in
+
+    file = tmp_path / "settings.json"
+    run("key", file, "--settings", "--tokenizer", model, "--scheme", scheme, *SCHEMES[scheme])
+    settings = file.read_bytes()
+    named = hashlib.sha256((model / "tokenizer.json").read_bytes()).hexdigest()
+    assert tokenizer_named_in(settings) == named
+    drawn_by_lot = key_from(settings, lambda below: below // 3)
+    assert settings_of(drawn_by_lot, named) == settings.strip()
+    made = json.loads(drawn(tmp_path, "--scheme", scheme, *SCHEMES[scheme]).read_bytes())
+    assert {name: made[name] for name in made if name in json.loads(settings)} == {
+        name: value for name, value in json.loads(settings).items() if name not in ("layers", "tokenizer")
+    }
+
+
 def test_a_published_key_gives_no_figure(tmp_path: Path) -> None:
     from filiation.measures.watermarks import GreenListKey
 
@@ -197,6 +218,7 @@ def refused(folder: Path, case: str) -> list[str]:
         "no placebo": ["detect", str(text), "--key", str(key), "--placebos", "0", "--tokenizer", str(folder)],
         "no model": ["generate", str(folder), "--key", str(key), "--prompts", str(text), "-o", str(folder / "o.jsonl")],
         "another ending": ["generate", str(folder), "--key", str(key), "--prompts", str(text), "-o", "out.txt"],
+        "settings without a tokenizer": ["key", str(folder / "settings.json"), "--settings"],
         "no temperature": [
             *("generate", str(folder), "--key", str(key), "--prompts", str(text)),
             *("-o", str(folder / "o.jsonl"), "--temperature", "0"),
@@ -217,6 +239,7 @@ REFUSED: dict[str, type[Exception]] = {
     "no placebo": UsageError,
     "no model": SourceNotFound,
     "another ending": UsageError,
+    "settings without a tokenizer": UsageError,
     "no temperature": UsageError,
 }
 

@@ -142,11 +142,13 @@ def parroting(marked: Sequence[Sequence[int]]) -> list[tuple[str, str]]:
     return [(spelt(text), spelt(text[2:])) for text in marked]
 
 
-def lot_of(folder: Path, seed: int = 3) -> Lot:
-    """The opened lot of a Gumbel key over this tokenizer."""
+SETTINGS = GumbelKey(secret="00" * 32, context_width=WIDTH)
+
+
+def lot_of(folder: Path, seed: int = 3, settings: WatermarkKey = SETTINGS) -> Lot:
+    """The opened lot of a key of these settings over this tokenizer."""
     tokenizer = tokenizer_file()
-    settings = settings_of(GumbelKey(secret="00" * 32, context_width=WIDTH), sha256_of(tokenizer))
-    return opened_lot(folder / MARKS, "watermark", settings, seed, tokenizer)
+    return opened_lot(folder / MARKS, "watermark", settings_of(settings, sha256_of(tokenizer)), seed, tokenizer)
 
 
 def make(folder: Path) -> None:

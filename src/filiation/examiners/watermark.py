@@ -68,6 +68,7 @@ from filiation.measures.watermarks import (
     recorded,
     tokenizer_named_in,
 )
+from filiation.measures.watermarks.green_list import TABLE
 from filiation.sources.source import Source
 from filiation.sources.tokenising import token_ids, tokenizer_of
 from filiation.sources.transcripts import plain_content
@@ -131,8 +132,8 @@ marked text; schemes whose contexts are not independent of one another can be re
 
 PLACEBO_KEYS = 199
 FEWEST_PLACEBO_KEYS = 19
-AFFORDABLE = 1_000_000_000
-"""Numbers drawn for all placebo keys together: about ten seconds."""
+AFFORDABLE = 200_000_000
+"""Numbers drawn for all placebo keys together: a few seconds."""
 NUMBERS_OF_A_WINDOW = 150
 """So many numbers can be drawn in the time of one keyed hash."""
 
@@ -374,7 +375,7 @@ def placebo(found: Reading, windows: Tokens, opened: Opened, progress: Progress)
 def placebo_keys(found: Reading, key: WatermarkKey) -> int:
     """As many as can be afforded, within limits."""
     if isinstance(key, GreenListKey):
-        cost = found.opportunities * key.vocabulary
+        cost = found.opportunities * key.vocabulary + (4 * TABLE if key.seeding_scheme == "selfhash" else 0)
     elif isinstance(key, SynthIDKey):
         cost = 3 * key.sampling_table_size
     else:

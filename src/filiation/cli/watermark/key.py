@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from filiation.cli import files
 from filiation.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,8 +34,17 @@ def key(
     ] = 0,
     layers: Annotated[int, typer.Option(metavar="N", help="Of synthid: how many layers, each with its key.")] = 30,
     show: Annotated[bool, typer.Option("--show", help="Print the commitment of a key that is there.")] = False,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Draw nothing: write the settings that 'lot commit' takes.")
+    ] = False,
+    tokenizer: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="With --settings: tokenizer.json of the model, or its folder.")
+    ] = None,
 ) -> None:
     """Draw a secret key, write it readable by you only, and print its commitment.
+
+    With --settings nothing is drawn: the scheme is written without a key, for 'filiation lot commit --purpose watermark'. A key drawn by
+    lot is one that nobody could choose, and the only one that an examination of a suspect takes.
 
     The commitment is the SHA-256 of the file. Have it time-stamped before any text is marked: a key that could have been chosen
     after the text was seen shows nothing.
@@ -44,10 +55,26 @@ def key(
 
     if show:
         found = read_key(read_bytes(file), str(file))
+    elif settings:
+        _write_settings(file, _settings(scheme, vocabulary, ratio, bias, seeding, context, layers), tokenizer)
+        return
     else:
         found = new_key(_settings(scheme, vocabulary, ratio, bias, seeding, context, layers))
         _write_secret(file, found.to_json())
     typer.echo(f"{file}: commitment {found.commitment}")
+
+
+def _write_settings(file: Path, template: WatermarkKey, tokenizer: Path | None) -> None:
+    from filiation.measures.watermarks import settings_of
+
+    if tokenizer is None:
+        raise UsageError(
+            "settings name the tokenizer of the model that is to mark",
+            advice="give --tokenizer: one that could be chosen later could be tried until a text suited the key",
+        )
+    data = read_bytes(tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer)
+    files.write(str(file), settings_of(template, hashlib.sha256(data).hexdigest()) + b"\n")
+    typer.echo(f"{file}: settings, to be committed with 'filiation lot commit --purpose watermark'")
 
 
 def _settings(

@@ -21,6 +21,7 @@ What follows for counting:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,7 @@ def _seeds(windows: Tokens, key: GreenListKey) -> NDArray[np.int64]:
     return seeds
 
 
+@lru_cache(maxsize=2)
 def _fixed_table(hashing_key: int) -> NDArray[np.int64]:
     torch = _torch()
     generator = torch.Generator(device="cpu")
