@@ -392,6 +392,17 @@ def test_the_cohort_is_found_and_every_cohort_is_paid_for(tmp_path: Path) -> Non
     assert isinstance(finding, Finding)
     assert "cohort 11" in finding.reason
     assert finding.multiplicity.searched == 16 * 2 * 2
+    assert not any("enters no exposure" in text for text in finding.limitations)
+
+
+def test_an_agreement_that_the_ledger_does_not_account_for_is_said(tmp_path: Path) -> None:
+    world = labelled_world(tmp_path / "owner", cohorts=16, **FIXED)
+    world.plant(cohort=11)
+    world.opens(tmp_path / "marks")
+    other = {SUSPECT: lambda c: skilled(c) if c.decoy else c.options[world.label(c, 3)]}
+    finding = examined(tmp_path / "marks", other, world.opened_canaries()).outcomes[0]
+    assert isinstance(finding, Finding)
+    assert any("enters no exposure of cohort 3," in text for text in finding.limitations)
 
 
 def test_a_name_that_the_request_does_not_know_is_said_and_changes_no_figure(opened: tuple[World, Path]) -> None:

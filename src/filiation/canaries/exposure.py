@@ -154,16 +154,25 @@ class Exposure(Record, frozen=True, kw_only=True):
 
 def exposure_of(entries: tuple[LedgerEntry, ...], batch: int) -> Exposure:
     """The exposures of one batch, summed up."""
-    told = [entry.body for entry in entries if isinstance(entry.body, Exposed) and entry.body.batch == batch]
+    told = _exposed(entries, batch)
     return Exposure(
         entries=len(told),
         exposed=len({index for each in told for index in each.exposures}),
         times=sum(times for each in told for times in each.exposures.values()),
-        cohorts=len({each.cohort for each in told}),
+        cohorts=len(exposed_cohorts(entries, batch)),
         recipients=tuple(sorted({each.recipient for each in told})),
         since=min((each.since for each in told), default=""),
         until=max((each.until for each in told), default=""),
     )
+
+
+def exposed_cohorts(entries: tuple[LedgerEntry, ...], batch: int) -> tuple[int, ...]:
+    """The cohorts in which canaries of a batch were exposed."""
+    return tuple(sorted({each.cohort for each in _exposed(entries, batch)}))
+
+
+def _exposed(entries: tuple[LedgerEntry, ...], batch: int) -> list[Exposed]:
+    return [entry.body for entry in entries if isinstance(entry.body, Exposed) and entry.body.batch == batch]
 
 
 def opened_batch(entries: tuple[LedgerEntry, ...], batch: int) -> BatchOpened | None:

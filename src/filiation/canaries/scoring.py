@@ -227,7 +227,8 @@ def scored(opened: Opened, request: Request, suspects: Sequence[Answers], contro
         controls=beside,
         warnings=(
             *_missing_suspects(request, suspects),
-            *control_warnings(beside),
+            *exposed_controls(beside),
+            *too_few_controls(beside),
             *_missing_controls(request, beside),
         ),
     )
@@ -351,16 +352,19 @@ def _missing_suspects(request: Request, suspects: Sequence[Answers]) -> tuple[st
     return (f"the request names suspects that were not scored: {', '.join(missing)}",) if missing else ()
 
 
-def control_warnings(beside: Sequence[ControlModel]) -> tuple[str, ...]:
-    """What unrelated models beside the suspect give away, and that they are too few."""
-    warnings = [
+def exposed_controls(beside: Sequence[ControlModel]) -> tuple[str, ...]:
+    """Of each unrelated model that agrees with the labels, that it does."""
+    return tuple(
         f"the unrelated model {each.name} agrees as well: it was exposed, or the key was not secret"
         for each in beside
         if each.log10_p <= CONTROL_LOG10_P
-    ]
-    if len(beside) < CONTROLS_WANTED:
-        warnings.append(f"unrelated models beside the suspect: {len(beside)}, where {CONTROLS_WANTED} are asked for")
-    return tuple(warnings)
+    )
+
+
+def too_few_controls(beside: Sequence[ControlModel]) -> tuple[str, ...]:
+    if len(beside) >= CONTROLS_WANTED:
+        return ()
+    return (f"unrelated models beside the suspect: {len(beside)}, where {CONTROLS_WANTED} are asked for",)
 
 
 def _missing_controls(request: Request, beside: Sequence[ControlModel]) -> tuple[str, ...]:

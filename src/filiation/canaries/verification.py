@@ -21,6 +21,7 @@ from filiation.canaries.exposure import (
     Labelled,
     LedgerEntry,
     check_entries,
+    exposed_cohorts,
     exposure_of,
     opened_batch,
     read_ledger,
@@ -60,7 +61,7 @@ class Verified:
     """A bundle whose checks all hold, and what they found.
 
     `certificates`: fingerprints of the root certificates that the order in time rests on, by the name of the authority; 'beacon' is
-    that of a beacon that is held against one.
+    that of a beacon that is held against one. `exposed_cohorts`: those of which the ledger enters an exposure.
     """
 
     commitment: Commitment
@@ -71,6 +72,7 @@ class Verified:
     checks: tuple[Check, ...]
     remarks: tuple[str, ...]
     certificates: dict[str, str]
+    exposed_cohorts: tuple[int, ...]
 
 
 class Result(Record, frozen=True, kw_only=True):
@@ -122,6 +124,7 @@ def _verified(bundle: Bundle, trust: Trust, commitments: int, run: Checking) -> 
         checks=tuple(run.checks),
         remarks=order.remarks,
         certificates=_certificates(bundle, commitment, order),
+        exposed_cohorts=exposed_cohorts(entries, request.batch),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -24,9 +25,10 @@ from filiation.canaries.scoring import (
     Score,
     beyond_chance,
     control_of,
-    control_warnings,
+    exposed_controls,
     score_of,
     tallied,
+    too_few_controls,
 )
 from filiation.canaries.tally import Held, Searched, Tally
 from filiation.canaries.verification import Trust, Verified, trust_of, verified
@@ -108,11 +110,13 @@ def observe(source: Source, progress: Progress = silent) -> Observation | Absent
     if not isinstance(marks, Absent):
         return _observed(source, marks)
     answers = observe_transcript(NAME, VERSION, source)
-    return answers if isinstance(source.marks(), Absent) or not isinstance(answers, Absent) else marks
+    if isinstance(answers, Absent) and not isinstance(source.marks(), Absent):
+        return marks  # there are marks, of another kind or too many
+    return answers
 
 
 def _observed(source: Source, marks: Marks) -> Observation | Absent:
-    """The claimant's copies of certificates are taken here: what a verifier trusts is known to `relate` alone."""
+    """The claimant's copies of certificates are taken here, and no remark made of it: what a verifier trusts is known to `relate` alone."""
     opened = _opened(marks, Trust(copies=True), 1)
     if isinstance(opened, Absent):
         return opened
@@ -155,7 +159,10 @@ def _checked(
 def _told(found: Verified) -> dict[str, Any]:
     """What was opened, without a text, a name of a suspect, or a recipient."""
     request, order = found.request, found.order
-    exposure = msgspec.to_builtins(found.exposure) | {"recipients": len(found.exposure.recipients)}
+    exposure = msgspec.to_builtins(found.exposure) | {
+        "recipients": len(found.exposure.recipients),
+        "in_cohorts": list(found.exposed_cohorts),
+    }
     return {
         "claimant": found.commitment.claimant,
         "commitment": request.commitment,
@@ -167,7 +174,6 @@ def _told(found: Verified) -> dict[str, Any]:
         "beacon_time": f"{order.pulse.time:%Y-%m-%dT%H:%M:%SZ}",
         "certificates": found.certificates,
         "checks": [check.title for check in found.checks],
-        "remarks": list(found.remarks),
         "exposure": exposure,
         "request": {
             "statistic": request.statistic,
@@ -218,7 +224,7 @@ def _tallied(found: Verified, name: str, frame: Any) -> dict[str, Any] | Absent:
     kinds = sorted({canary.kind for canary in planted})
     return {
         "summary": _summary(tally),
-        "marks": _told(found),
+        "marks": _told(found) | {"remarks": list(found.remarks)},
         "named": _named(found, name),
         "tally": msgspec.to_builtins(tally),
         "scored": _scored(answers, planted),
@@ -261,8 +267,31 @@ def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Cal
     if "failed" in pair.content:
         reason = _failure(pair.content["failed"])
         return tuple(inconclusive_of(test, pair, reason, version=VERSION, limitations=LIMITATIONS) for test in TESTS)
-    tally = _tally(pair)
-    return tuple(_judged(test, tally, relations, calibration) for test in TESTS)
+    case = _Case.of(relations, calibration)
+    return tuple(_judged(test, case) for test in TESTS)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What is judged: a pair with its tally and every figure of it, and the controls that could be tallied, with theirs."""
+
+    pair: Relation
+    tally: Tally
+    score: Score
+    controls: tuple[Relation, ...]
+    beside: tuple[ControlModel, ...]
+    calibration: Calibration
+
+    @classmethod
+    def of(cls, relations: Relations, calibration: Calibration) -> _Case:
+        pair, tally = relations.pair, _tally(relations.pair)
+        able = tuple(relation for relation in relations.reference_by_control if "tally" in relation.content)
+        beside = tuple(control_of(relation.second, _tally(relation), len(able)) for relation in able)
+        return cls(pair, tally, score_of(pair.second, tally), able, beside, calibration)
+
+
+def _tally(relation: Relation) -> Tally:
+    return msgspec.convert(relation.content["tally"], Tally)
 
 
 def _failure(failed: dict[str, Any]) -> str:
@@ -272,68 +301,50 @@ def _failure(failed: dict[str, Any]) -> str:
     )
 
 
-def _tally(relation: Relation) -> Tally:
-    return msgspec.convert(relation.content["tally"], Tally)
-
-
-def _judged(test: Test, tally: Tally, relations: Relations, calibration: Calibration) -> Outcome:
-    pair = relations.pair
-    if test is not STATISTICS[tally.statistic]:
-        reason = f"the request fixed {tally.statistic} as what is counted before anything was opened, so that this would be a second look"
-        return inconclusive_of(test, pair, reason, version=VERSION, limitations=LIMITATIONS)
-    score, beside = score_of(pair.second, tally), _controls(relations)
-    companions = _companions(tally, score, beside, pair)
-    reason = _not_to_be_counted(tally, pair) or _broken_premise(score, beside)
+def _judged(test: Test, case: _Case) -> Outcome:
+    counted = case.tally.statistic
+    if test is not STATISTICS[counted]:
+        reason = f"the request fixed {counted} as what is counted before anything was opened, so that this would be a second look"
+        return inconclusive_of(test, case.pair, reason, version=VERSION, limitations=LIMITATIONS)
+    companions = _companions(case)
+    reason = _not_to_be_counted(case) or _broken_premise(case)
     if reason:
-        return inconclusive_of(test, pair, reason, version=VERSION, companions=companions, limitations=LIMITATIONS)
-    return _finding(test, tally, score, relations, calibration, companions)
+        return inconclusive_of(test, case.pair, reason, version=VERSION, companions=companions, limitations=LIMITATIONS)
+    return _finding(test, case, companions)
 
 
-def _not_to_be_counted(tally: Tally, pair: Relation) -> str:
-    if pair.content["named"] == "control":
+def _not_to_be_counted(case: _Case) -> str:
+    if case.pair.content["named"] == "control":
         return "the request names this model as an unrelated control, not as a suspect"
-    if tally.statistic == "ranks" and not pair.content["scored"]:
+    if case.tally.statistic == "ranks" and not case.pair.content["scored"]:
         return "no log-probabilities of what an answer could begin with were recorded, so that options have no ranks"
     return ""
 
 
-def _broken_premise(score: Score, beside: Sequence[ControlModel]) -> str:
+def _broken_premise(case: _Case) -> str:
     """Why the figure must not be used, or an empty string."""
-    told = [*score.warnings, *(warning for warning in control_warnings(beside) if "agrees as well" in warning)]
+    told = (*case.score.warnings, *exposed_controls(case.beside))
     return f"a premise is broken: {'; '.join(told)}" if told else ""
 
 
-def _controls(relations: Relations) -> tuple[ControlModel, ...]:
-    able = [relation for relation in relations.reference_by_control if "tally" in relation.content]
-    return tuple(control_of(relation.second, _tally(relation), len(able)) for relation in able)
-
-
-def _finding(
-    test: Test,
-    tally: Tally,
-    score: Score,
-    relations: Relations,
-    calibration: Calibration,
-    companions: tuple[Companion, ...],
-) -> Finding:
-    pair, searched = relations.pair, tally.searched
-    able = [relation for relation in relations.reference_by_control if "tally" in relation.content]
+def _finding(test: Test, case: _Case, companions: tuple[Companion, ...]) -> Finding:
+    searched = case.tally.searched
     return finding_of(
         test,
-        pair,
-        _figures(tally),
+        case.pair,
+        _figures(case.tally),
         version=VERSION,
-        effect=_effect(tally.canaries),
-        power=constructed_power(_share_to_detect(tally)),
-        parameters=pair.content["settings"],
-        calibration=calibration,
-        reason=_reason(score),
+        effect=_effect(case.tally.canaries),
+        power=constructed_power(_share_to_detect(case.tally)),
+        parameters=case.pair.content["settings"],
+        calibration=case.calibration,
+        reason=_reason(case.score),
         multiplicity=Multiplicity(searched=searched.number, rule=_rule(searched), log10_cost=searched.log10_cost),
-        components=_components(tally, pair),
+        components=_components(case),
         companions=companions,
-        assumptions=(*ASSUMPTIONS, *_trust(pair)),
-        limitations=(*LIMITATIONS, *_limitations(score, pair, _controls(relations))),
-        further=able,
+        assumptions=(*ASSUMPTIONS, *_trust(case.pair)),
+        limitations=(*LIMITATIONS, *_limitations(case)),
+        further=case.controls,
     )
 
 
@@ -391,24 +402,25 @@ def _rule(searched: Searched) -> str:
     return f"Bonferroni: {' x '.join(f'{name} ({number})' for name, number in counts)}, whatever of them was shown"
 
 
-def _components(tally: Tally, pair: Relation) -> tuple[Component, ...]:
+def _components(case: _Case) -> tuple[Component, ...]:
     """Agreements by kind of canary."""
-    of, agreed = Counter(pair.content["kind_of"]), Counter[int]()
-    for kind, label, choice in zip(pair.content["kind_of"], tally.canaries.labels, tally.canaries.choices, strict=True):
+    kinds, held = case.pair.content["kind_of"], case.tally.canaries
+    of, agreed = Counter(kinds), Counter[int]()
+    for kind, label, choice in zip(kinds, held.labels, held.choices, strict=True):
         agreed[kind] += label == choice
     return tuple(
         Component(kind="kind of canary", name=name, count=agreed[number], opportunities=of[number])
-        for number, name in enumerate(pair.content["kinds"])
+        for number, name in enumerate(case.pair.content["kinds"])
     )
 
 
 # --------------------------------------------------------------------------------------------- what stands beside it
 
 
-def _companions(tally: Tally, score: Score, beside: Sequence[ControlModel], pair: Relation) -> tuple[Companion, ...]:
+def _companions(case: _Case) -> tuple[Companion, ...]:
     """Everything that should show nothing. Counts are told out of what the finding's own is told out of."""
+    score, most = case.score, _opportunities(case.tally)
     decoys, placebo, unused = score.decoys, score.placebo, score.wrong_cohorts
-    most = _opportunities(tally)
     rows = [
         ("decoys", f"{decoys.count} of {most}; log10 p {decoys.log10_p}", "made alike and never planted"),
         (
@@ -425,13 +437,13 @@ def _companions(tally: Tally, score: Score, beside: Sequence[ControlModel], pair
             (
                 f"control {each.name}",
                 f"{each.counted.count} of {most}; log10 p {each.log10_p}",
-                f"an unrelated model under the same labels, paid for as the suspect is and for {len(beside)} controls",
+                f"an unrelated model under the same labels, paid for as the suspect is and for {len(case.beside)} controls",
             )
-            for each in beside
+            for each in case.beside
         ),
         (
             "exposure ledger",
-            _exposure(pair.content["marks"]["exposure"]),
+            _exposure(case.pair.content["marks"]["exposure"]),
             "the claimant's own word, signed line by line",
         ),
     ]
@@ -459,17 +471,23 @@ def _trust(pair: Relation) -> Iterable[str]:
     yield f"The order in time rests on this: {'; '.join(told['remarks'])}. SHA-256 of the certificates: {listed}."
 
 
-def _limitations(score: Score, pair: Relation, beside: Sequence[ControlModel]) -> Iterable[str]:
-    request = pair.content["marks"]["request"]
-    if pair.content["named"] != "suspect":
+def _limitations(case: _Case) -> Iterable[str]:
+    marks, counted = case.pair.content["marks"], case.score.counted
+    request = marks["request"]
+    if case.pair.content["named"] != "suspect":
         yield (
             f"The request that was fixed before the opening names suspects: {request['suspects']}, none by the name that this exhibit "
             f"bears here. Whether it is among the models that were considered ({request['considered']}) is for whoever holds the names. "
             "If it is not, what was searched is not fully paid for."
         )
-    missing = score.counted.opportunities - score.counted.answered
-    if missing:
+    if case.score.cohort not in marks["exposure"]["in_cohorts"]:
         yield (
-            f"Of {score.counted.opportunities} canaries {missing} were not asked, or not recorded; they count as not agreeing."
+            f"The exposure ledger enters no exposure of cohort {case.score.cohort}, with whose labels the answers agree most; "
+            "an agreement beyond chance would be for the claimant to explain."
         )
-    yield from (f"{warning[0].upper()}{warning[1:]}." for warning in control_warnings(beside))
+    if counted.answered < counted.opportunities:
+        yield (
+            f"Of {counted.opportunities} canaries {counted.opportunities - counted.answered} were not asked, or not recorded; they "
+            "count as not agreeing."
+        )
+    yield from (f"{warning[0].upper()}{warning[1:]}." for warning in too_few_controls(case.beside))
