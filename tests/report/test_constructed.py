@@ -248,6 +248,13 @@ def test_a_time_that_is_none_is_printed_as_it_stands():
     assert in_utc("2026-03-01T13:00:00+01:00") == "2026-03-01 12:00:00 UTC"
 
 
+def test_digests_in_premises_are_set_as_digests():
+    named = sample_constructed.constructed("canaries.agreements", assumptions=(f"the key is {'0f' * 32} <b>",))
+    assert f'<li>The key is <span class="hash">{"0f" * 32}</span> &lt;b&gt;.</li>' in html(
+        sample_constructed.of_outcomes(named)
+    )
+
+
 def test_a_broken_premise_shows_who_broke_it():
     text = plain(html(sample_constructed.examination()))
     assert "a premise is broken: control stranger-a carries the mark, too" in text
@@ -261,6 +268,7 @@ def test_the_notebook_and_the_terminal_print_the_premises():
         assert "The beacon, drand round 4100233 of 2026-03-01T12:00:00Z, could not be known before." in told
         assert wording.EXPOSURE in told
     assert "20 controls: smallest p 0.01" in text
+    assert re.search(r"canaries.ranks +60 of 64 +by law", printed(sample_constructed.examination()))
     assert "Told from opened marks and recorded answers" in text
 
 

@@ -38,7 +38,8 @@ def law(picture: Law, identifier: str) -> Markup:
     bars, falls = (30.0, 104.0), (146.0, 246.0)
     suspect = at(picture.count)
     rows_at = falls[1] + 42
-    rows, height = _rows(_suspect_figures(picture), suspect, [(each, place(each)) for each in picture.places], rows_at)
+    placed = [(each, place(each)) for each in picture.places]
+    rows, height = _rows(_suspect_figures(picture), suspect, placed, rows_at, lambda each: each.told)
     parts = [
         text(LEFT, 14, "how often, for whoever does not depend on the lots", "tick"),
         *_bars(picture, at, *bars),
@@ -163,7 +164,7 @@ def rarities(picture: Rarities, identifier: str) -> Markup:
         return LEFT + SPAN * min(1.0, log10_p / deepest)
 
     placed = [(each, at(_p(each))) for each in picture.places]
-    rows, height = _rows(f"p {wording.probability(picture.log10_p)}", at(picture.log10_p), placed, top + 4)
+    rows, height = _rows(f"p {wording.probability(picture.log10_p)}", at(picture.log10_p), placed, top + 4, _p_told)
     bottom = top + height + 2
     detected = at(picture.detected_at)
     side = "end" if detected > LEFT + SPAN / 2 else "start"
@@ -187,11 +188,15 @@ def _p(each: Beside) -> float:
     return each.log10_p or 0.0
 
 
+def _p_told(each: Beside) -> str:
+    return f"p {wording.probability(_p(each))}"
+
+
 # --------------------------------------------------------------------------------------------------------------- rows
 
 
 def _rows(
-    figures: str, suspect: float, placed: Sequence[tuple[Beside, float]], top: float
+    figures: str, suspect: float, placed: Sequence[tuple[Beside, float]], top: float, told: Callable[[Beside], str]
 ) -> tuple[list[Markup], float]:
     """One row for the suspect and for each that stands beside it; many controls share one. And the height of all."""
     parts = [_row("suspect", figures, suspect, top, "suspect")]
@@ -199,7 +204,7 @@ def _rows(
     folded = controls if len(controls) > MOST_CONTROLS else []
     shown = [(each, x) for each, x in placed if not (folded and each.is_control)]
     for each, x in shown:
-        parts.append(_row(each.name, each.told or wording.probability(_p(each)), x, top + ROW * len(parts), "control"))
+        parts.append(_row(each.name, told(each), x, top + ROW * len(parts), "control"))
     if folded:
         parts.append(_folded(folded, top + ROW * len(parts)))
     return parts, ROW * len(parts) + 4

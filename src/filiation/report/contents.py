@@ -511,8 +511,11 @@ def _outcome(examination: Examination, outcome: Outcome) -> OutcomeSection:
 
 
 def _told_by_its_law(outcome: Outcome) -> bool:
-    """Whether the picture of the law shows the controls, so that a strip of shares would repeat it."""
-    return law(outcome) is not None and any(each.is_control for each in all_beside(outcome))
+    """Whether the picture of the law, or of rarities, shows the controls, so that a strip of shares would repeat it."""
+    if not isinstance(outcome, Finding) or outcome.null is not Null.CONSTRUCTION:
+        return False
+    shown = law(outcome) or rarities(outcome)
+    return shown is not None and any(each.is_control for each in shown.places)
 
 
 # ----------------------------------------------------------------------------------------------------- pictures' reading

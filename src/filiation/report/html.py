@@ -37,6 +37,11 @@ def typographic(text: str) -> Markup:
     return Markup(raised)
 
 
+def with_digests(text: str) -> Markup:
+    """`typographic`, with digests in the type of digests."""
+    return Markup(re.sub(r"\b[0-9a-f]{64}\b", lambda m: f'<span class="hash">{m[0]}</span>', str(typographic(text))))
+
+
 def _names(told: Contents) -> dict[str, object]:
     """What the templates may use."""
     outcomes = told.examination.outcomes
@@ -102,6 +107,7 @@ def environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     made.filters["tens"] = typographic
+    made.filters["digests"] = with_digests
     made.globals |= {
         "name": wording.visible,
         "counts": lambda folds: [len(fold.outcomes) for fold in folds],

@@ -343,7 +343,9 @@ def chance(value: float) -> str:
 
 
 def chance_of_each(finding: Finding) -> str:
-    """The chance column of a table: a rank among lineages has no chance of each coincidence."""
+    """The chance column of a table: a rank among lineages has no chance of each coincidence, nor has a statistic with a law of its own."""
+    if finding.null is Null.CONSTRUCTION and not is_binomial(finding):
+        return "by law"
     return "by rank" if finding.null is Null.POPULATION else chance(finding.chance)
 
 
