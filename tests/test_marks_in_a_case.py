@@ -172,6 +172,35 @@ def test_all_checks_of_the_case_hold_and_the_exhibits_give_the_same_again(case: 
     assert not reacquire(case).failures
 
 
+def test_a_verifier_says_whom_the_batch_was_opened_for_and_what_came_later(
+    case: Path, court: Court, desk: Desk
+) -> None:
+    """Neither is remarked where the request names the suspect and all answers came first; both where it is the other way round."""
+    told = ("names Wombat and not Quokka", "answers of Numbat came later")
+    assert not [remark for remark in verify_case(case).remarks if "request to which" in remark or told[1] in remark]
+    court.admit(desk.place / "ours", "ours", "reference")
+    court.admit(desk.answers("Quokka"), "Quokka", "suspect")
+    court.admit(f"marks:{desk.marks}", "ours/canaries", "reference")
+    court.admit(desk.answers("Numbat"), "Numbat", "control")
+    court.plan('reference = "ours"\nsuspect = "Quokka"\nexaminers = ["canaries"]\n[[controls]]\nexhibit = "Numbat"\n')
+    remarks = " | ".join(verify_case(court.path).remarks)
+    assert all(each in remarks for each in told), remarks
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b'{"payload": "e30="}', b'{"payload": 3}', b'{"payload": "' + b"W1" * 9000]
+)
+def test_a_request_that_cannot_be_read_stops_no_verifier(court: Court, desk: Desk, tmp_path: Path, data: bytes) -> None:
+    folder = shutil.copytree(desk.marks, tmp_path / "opened")
+    (folder / "request.json").write_bytes(data)
+    court.admit(f"marks:{folder}", "ours", "reference")
+    court.admit(desk.answers("Wombat"), "Wombat", "suspect")
+    court.plan('reference = "ours"\nsuspect = "Wombat"\nexaminers = ["canaries"]\n')
+    found = verify_case(court.path)
+    assert not [check.failures for check in found.checks if check.failures]
+    assert not [remark for remark in found.remarks if "request to which" in remark]
+
+
 def test_the_report_names_what_the_chance_rests_on(case: Path) -> None:
     (report,) = (case / "reports").glob("*.html")
     told = report.read_text()

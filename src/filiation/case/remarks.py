@@ -46,6 +46,7 @@ def of_choices(case: CaseRead, judged: Sequence[Judged]) -> Iterator[str]:
     yield from _of_the_line_up(case)
     yield from _of_one_model_under_two_names(case)
     yield from _of_names(case)
+    yield from _of_opened_marks(case)
     yield from _of_missing_stamps(case)
     yield from _of_gaps(case, judged)
     yield from _of_unbound_exhibits(case, judged)
@@ -205,6 +206,64 @@ def _of_names(case: CaseRead) -> Iterator[str]:
     alike = [pair for pair in pairwise(in_order) if pair[0].casefold() == pair[1].casefold()]
     if alike:
         yield f"names differ in capitals only: {_some(' and '.join(pair) for pair in alike)}"
+
+
+# -------------------------------------------------------------------------------------------------------- opened marks
+
+
+def _of_opened_marks(case: CaseRead) -> Iterator[str]:
+    """Whom a batch was opened for, and whether the answers were there before: under code names no examiner can say either."""
+    plan = next(reversed(case.plans.values()), None)
+    if plan is None:
+        return
+    marks = {m.exhibit: m for m in manifests_of(case, case.entries, plan.reference) if m.kind == "marks"}
+    for manifest in marks.values():
+        named = _suspects_requested(case, manifest)
+        if named is not None and plan.suspect not in named:
+            yield (
+                f"the request to which {manifest.exhibit} was opened names {_some(named)} and not {plan.suspect}: if these are not one "
+                "model, what was searched is not fully paid for"
+            )
+    places = [e.sequence for e in case.entries if isinstance(e.body, Admitted) and e.body.exhibit in marks]
+    later = [name for name, number in _answered(case, plan) if places and number > min(places)]
+    if later:
+        yield (
+            f"what was opened of {plan.reference} stands in the case from entry {min(places)} on, and answers of {_some(later)} came "
+            "later: that they were recorded before anybody else could know what was marked is the writer's word"
+        )
+
+
+def _answered(case: CaseRead, plan: Plan) -> Iterator[tuple[str, int]]:
+    """Who but the reference answered, and the number of the entry by which the answers came into the case."""
+    for entry in case.entries:
+        body = entry.body
+        if not isinstance(body, Asked | Admitted) or body.exhibit.partition("/")[0] == plan.reference:
+            continue
+        manifest = case.manifests.get(body.manifest) if isinstance(body, Admitted) else None
+        if isinstance(body, Asked) or (manifest is not None and manifest.kind == "transcript"):
+            yield body.exhibit, entry.sequence
+
+
+class _Requested(msgspec.Struct):
+    suspects: tuple[str, ...]
+
+
+class _Statement(msgspec.Struct):
+    predicate: _Requested
+
+
+class _Envelope(msgspec.Struct):
+    payload: bytes  # base64
+
+
+def _suspects_requested(case: CaseRead, manifest: Manifest) -> tuple[str, ...] | None:
+    """The models that the request of a batch names; None where there is no such file in the case, or none that can be read."""
+    digest = next((file.sha256 for file in manifest.files if file.name == "request.json"), None)
+    try:
+        envelope = msgspec.json.decode(case.data(digest or ""), type=_Envelope)
+        return msgspec.json.decode(envelope.payload, type=_Statement).predicate.suspects
+    except (FiliationError, msgspec.MsgspecError, ValueError, RecursionError):
+        return None  # the examiner that reads the marks says so
 
 
 # --------------------------------------------------------------------------------------------------- stamps, bindings
