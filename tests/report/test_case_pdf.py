@@ -117,6 +117,17 @@ def test_every_word_of_the_page_goes_on_paper(draft):
     assert len(words(page_tree(shown).kids)) > 10_000
 
 
+def test_a_case_by_construction_goes_on_paper_with_its_premises_and_laws():
+    shown = case_html.render(case_sample.of_marks(), draft=True)
+    tree = page_tree(shown)
+    assert words(tree.kids) == printable(Words(shown).seen)[0]
+    told_of = [node["told"] for node in nodes(tree.kids) if node["tag"] == "svg"]
+    assert "The exact law by construction, with what was seen" in told_of
+    assert "How rare what was seen is, by construction" in told_of
+    assert len([node for node in nodes(tree.kids) if "premises" in node.get("class", ())]) == 2
+    assert case_pdf.render(case_sample.of_marks(), draft=True, made=MADE).startswith(b"%PDF-1.7")
+
+
 def test_every_picture_of_the_page_goes_on_paper_in_the_colours_of_print():
     pictures = [node for node in nodes(page_tree(page()).kids) if node["tag"] == "svg"]
     assert len(pictures) == page().count("<svg") > 5

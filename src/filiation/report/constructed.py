@@ -153,8 +153,8 @@ def beside(companion: Companion) -> Beside:
     return Beside(
         name=companion.name,
         null=companion.null,
-        told=_RARITY.sub("", companion.value).strip(),
-        note=_RARITY.sub("", companion.note).strip(),
+        told=_RARITY.sub("", companion.value).strip(" ,;"),
+        note=_RARITY.sub("", companion.note).strip(" ,;"),
         count=count if possible else None,
         opportunities=opportunities if possible else None,
         log10_p=_log10_p(rarity) if rarity else None,

@@ -81,7 +81,7 @@ def _counts_told(first: int, width: int) -> str:
 
 def _deepest(picture: Law) -> float:
     """The depth of the lower panel: a little below the suspect, and below the line of detection."""
-    return min(picture.log10_p, picture.detected_at, DETECTION_LOG10_P) * 1.08
+    return min(picture.log10_p, picture.detected_at, DETECTION_LOG10_P) * 1.18
 
 
 def _depth(log10_p: float, picture: Law, top: float, bottom: float) -> float:
@@ -100,7 +100,6 @@ def _falling(picture: Law, at: Callable[[float], float], top: float, bottom: flo
         f"{'L' if n else 'M'}{x:.1f} {_depth(tail, picture, top, bottom):.1f}" for n, (x, tail) in enumerate(points)
     )
     detected = _depth(picture.detected_at, picture, top, bottom)
-    label = "below: counts as detected, the search paid for"
     parts = [line(LEFT, bottom, RIGHT, bottom, "axis")]
     for power in _powers(deepest):
         y = _depth(power, picture, top, bottom)
@@ -115,7 +114,7 @@ def _falling(picture: Law, at: Callable[[float], float], top: float, bottom: flo
             )
         )
     parts.append(line(LEFT, detected, RIGHT, detected, "chance"))
-    parts.append(text(RIGHT, detected - 5, label, "chance-label rail-text", text_anchor="end"))
+    parts.append(text(LEFT + 4, detected + 12, "detected", "chance-label"))
     parts.append(element("path", d=path, class_="curve law"))
     return parts
 
