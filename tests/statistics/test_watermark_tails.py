@@ -16,16 +16,22 @@ from scipy.stats import binom, gamma, hypergeom, kstest
 
 from filiation.evidence import Coincidences
 from filiation.statistics.coincidences import log10_upper_tail
+from filiation.statistics.power import detectable_share
 from filiation.statistics.watermark_tails import (
+    SumScore,
     log10_green_e_value,
     log10_green_tail,
     log10_gumbel_e_value,
     log10_gumbel_tail,
     log10_layers_e_value,
     log10_layers_tail,
+    log10_p_of,
+    log10_resolution,
     no_larger_than_a_guess,
     no_smaller_than_a_guess,
     placebo_p_value,
+    read_score,
+    share_found,
 )
 
 
@@ -235,3 +241,65 @@ def test_no_figure_goes_beyond_guessing_the_key() -> None:
     assert no_smaller_than_a_guess(-30.0, 9.63) == -9.63
     assert no_smaller_than_a_guess(-3.0, 9.63) == -3.0
     assert no_larger_than_a_guess(30.0, 9.63) == 9.63
+
+
+# --------------------------------------------------------------------------------------------------- scores as recorded
+
+LISTS = {"law": "lists", "count": 60, "sizes": [[1, 80], [3, 15]], "list_size": 25, "vocabulary": 100}
+LAYERS = {"law": "layers", "count": 95, "windows": 12, "layers": 14, "keys": [[4, 200], [5, 400], [6, 500], [7, 300]]}
+SUM = {"law": "sum", "count": 70, "windows": 100, "millionths": 160_123_456}
+
+
+def test_recorded_scores_have_the_laws_of_their_plain_numbers() -> None:
+    sizes = [1] * 80 + [3] * 15
+    every_key = np.repeat([4, 5, 6, 7], [200, 400, 500, 300])
+    assert log10_p_of(read_score(LISTS), 99.0) == log10_green_tail(60, sizes, 25, 100)
+    assert log10_p_of(read_score(LAYERS), 99.0) == log10_layers_tail(95, every_key, 14)
+    assert log10_p_of(read_score(SUM), 99.0) == log10_gumbel_tail(160.123456, 100)
+    assert read_score(LISTS).expected == pytest.approx(125 * 0.25)
+    assert read_score(LAYERS).expected == pytest.approx(14 * every_key.mean())
+    assert read_score(LAYERS).chance == pytest.approx(every_key.mean() / 12)
+
+
+@pytest.mark.parametrize("recorded", [LISTS, LAYERS, SUM], ids=["lists", "layers", "sum"])
+def test_no_recorded_score_goes_beyond_guessing_the_key(recorded: dict[str, object]) -> None:
+    score = read_score(recorded)
+    assert log10_p_of(score, 2.0) == log10_resolution(score, 2.0) == -2.0
+    assert log10_resolution(score, 99.0) <= log10_p_of(score, 99.0)
+
+
+def test_numbers_that_are_no_score_are_refused() -> None:
+    for wrong in ({}, LISTS | {"law": "guess"}, LISTS | {"more": 1}, {"law": "sum", "count": 1}):
+        with pytest.raises(ValueError):
+            read_score(wrong)
+
+
+def test_one_opportunity_per_list_finds_the_binomial_share() -> None:
+    score = read_score(LISTS | {"sizes": [[1, 400]]})
+    expected = detectable_share(400, 0.25, -6.0)
+    assert share_found(score, -6.0) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_share_that_is_found_is_found_as_often_as_promised() -> None:
+    """Ones of layers: at the share that is promised, 95 % of simulated texts reach the threshold."""
+    score = read_score(LAYERS)
+    share = share_found(score, -2.0)
+    assert score.chance < share < 1.0
+    counts = np.random.default_rng(4).binomial(score.opportunities, share, 4000)
+    every_key = np.repeat([4, 5, 6, 7], [200, 400, 500, 300])
+    found = [log10_layers_tail(min(int(count), 98), every_key, 14) <= -2.0 for count in counts]
+    assert np.mean(found) == pytest.approx(0.95, abs=0.03)
+
+
+def test_nothing_is_found_by_what_cannot_reach_the_threshold() -> None:
+    assert share_found(read_score(LISTS | {"count": 1, "sizes": [[1, 4]]}), -6.0) == 1.0
+    assert share_found(read_score(SUM | {"count": 1, "windows": 4}), -6.0) == 1.0
+
+
+def test_a_mean_score_lies_in_its_interval_as_often_as_promised() -> None:
+    rng = np.random.default_rng(5)
+    inside = []
+    for total in 1.3 * rng.gamma(50, size=1000):
+        low, high = SumScore(count=0, windows=50, millionths=int(total * 1e6)).mean_interval()
+        inside.append(low <= 1.3 <= high)
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.025)

@@ -96,11 +96,11 @@ TESTS = (
 CLAIMS = ("answers marked", "trained on marked answers")
 PREMISES = (
     "the key was secret, drawn at random and fixed before the text was written",
-    "nobody who made the text knew the key or had its verdicts",
+    "nobody who made the text knew the key or could ask a detector that has it",
 )
 """Of any text held against any key."""
 ASSUMPTIONS = (
-    "The key was secret: nobody but the owner could mark text with it, or had its verdicts, before the suspect answered.",
+    "The key was secret: nobody but the owner could mark text with it, or could ask a detector that has it, before the suspect answered.",
     "Which answers are examined was fixed without regard to what the key says of them.",
 )
 LIMITATIONS = (

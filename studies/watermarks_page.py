@@ -1,0 +1,267 @@
+"""The figures of docs/watermarks.md, from the results of the studies of watermarks and of radioactivity; and the picture of the latter.
+
+    python -m studies.watermarks_page
+
+Fills the blocks between `<!-- study:NAME -->` and `<!-- end -->`, and writes docs/pictures/radioactivity.svg. What is printed there is
+printed by nobody else.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from filiation.report.svg import drawing, element, line, text
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "watermarks.md"
+PICTURE = ROOT / "docs" / "pictures" / "radioactivity.svg"
+RESULTS = ROOT / "studies" / "results"
+WAYS = ("open, reading unmarked text", "open, reading marked text", "closed, unmarked prompts")
+SHARES = ("no marked text", "1%", "5%", "25%")
+Figures = Mapping[str, Any]
+
+
+def filled(page: str, blocks: Mapping[str, str]) -> str:
+    """The page with the text of each block replaced. Raises ValueError where it has no such block."""
+    for name, content in blocks.items():
+        opening, closing = f"<!-- study:{name} -->\n", "<!-- end -->"
+        before, found, rest = page.partition(opening)
+        if not found:
+            raise ValueError(f"the page has no block {name!r}")
+        page = f"{before}{opening}{content}\n{closing}{rest.partition(closing)[2]}"
+    return page
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
+
+
+def prose(*said: str) -> str:
+    return textwrap.fill(" ".join(said), 138, break_long_words=False, break_on_hyphens=False)
+
+
+# -------------------------------------------------------------------------------------------------------------- watermarks
+
+
+def shipped(found: Figures) -> str:
+    texts = next(iter(found.values()))["texts"]
+    rows = []
+    for name, each in found.items():
+        theirs, ours = each["share of their p <= level"], each["share of our p <= level"]
+        smallest = f"{each['their smallest log10 p']}"
+        rows.append(
+            [name, share(theirs["0.01"]), share(theirs["0.001"]), smallest, share(ours["0.01"]), share(ours["0.001"])]
+        )
+    head = ("transformers' detector", "p <= .01", "p <= .001", "smallest log10 p", "here: p <= .01", "p <= .001")
+    said = prose(
+        f"{texts:,} unmarked pieces of 400 tokens of source code, each under a random key;",
+        "share of p <= .01, p <= .001, smallest log10 p:",
+    )
+    return f"{said}\n\n{table(head, rows)}"
+
+
+def coins(found: Figures) -> str:
+    rows = [
+        [
+            f"{name}, share of ones {each['share of ones']}",
+            f"{int(length.split()[0]):,}",
+            chances(part["repeated contexts left out"]),
+            chances(part["repeated contexts counted"]),
+        ]
+        for name, each in found.items()
+        for length, part in each.items()
+        if isinstance(part, dict)
+    ]
+    said = prose(
+        "SynthID with 30 layers: the chance, over all keys, that the binomial law of fair coins prints p <= 1e-3, 1e-6, 1e-12",
+        "for a piece of source code:",
+    )
+    return f"{said}\n\n{table(('table', 'tokens', 'repeated contexts left out', 'counted'), rows)}"
+
+
+def law(found: Figures) -> str:
+    texts = next(iter(found.values()))["texts"]
+    rows = [
+        [
+            name,
+            f"{each['Kolmogorov-Smirnov distance']:.4f}",
+            f"{each['Kolmogorov-Smirnov p']:.2f}",
+            *(share(each["share of p <= level"][level]) for level in ("0.1", "0.01", "0.001")),
+        ]
+        for name, each in found.items()
+    ]
+    said = prose(
+        f"{texts:,} unmarked texts of 100 tokens (random pieces of Python's standard library, vocabulary 3,072), each under a key of",
+        "its own. p-values of counts are discrete; Kolmogorov-Smirnov compares P(S > s) + U P(S = s), U uniform, with the uniform law.",
+        "Shares are those of the printed p.",
+    )
+    head = ("scheme", "Kolmogorov-Smirnov distance", "its p", "p <= .1", "p <= .01", "p <= .001")
+    return f"{said}\n\n{table(head, rows)}"
+
+
+def power(found: Figures) -> str:
+    rows = [
+        [model, at, mark, number(each["tokens to log10 p < -6"]), number(each["tokens to log10 p < -12"])]
+        for model, at, mark, each in marks_of(found)
+    ]
+    said = prose(
+        "Tokens of marked text until log10 p falls below -6 and -12 (median over keys; '-': not within the text that was written):"
+    )
+    made = f"{said}\n\n{table(('model', 'temperature, entropy of sampling', 'mark', '-6', '-12'), rows)}"
+    again = found.get("SmolLM2-135M, text made into tokens again")
+    return f"{made}\n\n{made_again(again)}" if again else made
+
+
+def marks_of(found: Figures) -> Iterator[tuple[str, str, str, Figures]]:
+    for model, temperatures in found.items():
+        for temperature, marks in temperatures.items():
+            for mark, each in marks.items() if isinstance(marks, dict) else ():
+                if isinstance(each, dict):
+                    yield model, f"{temperature.split()[1]}, {marks['entropy of sampling, nats']} nats", mark, each
+
+
+def made_again(found: Figures) -> str:
+    return prose(
+        f"Made into text and tokens again, {found['share that survives']:.1%} of {found['windows']} windows of SmolLM2 survive;",
+        f"log10 p from ids {found['log10 p from ids']}, from text {found['log10 p from text']}.",
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- radioactivity
+
+
+def radioactivity(found: Figures) -> str:
+    rows = [[mark, name, *(asked(each[way]) for way in WAYS)] for mark, name, each in students(found)]
+    most = max(each[way]["tokens"] for _, _, each in students(found) for way in WAYS)
+    said = prose(
+        "`python -m studies.radioactivity --size small`: a teacher writes marked text, students of another seed are trained on other",
+        f"text with a share of it, {found['training tokens of a student']:,} tokens in all; one student of each share. log10 p over at",
+        f"most {most:,} tokens read or answered, and in brackets the tokens until it first fell below -3, -6 and -12, looked at in",
+        "doubling steps from 250:",
+    )
+    keys, least = under_random_keys(found)
+    strangers = prose(
+        f"The student without marked text, held against {keys} random keys of each mark: its p-values, compared with the uniform law by",
+        f"Kolmogorov and Smirnov, have p {least:.2f} at the least.",
+    )
+    shown = "![log10 p by the share of marked text, three marks, three ways of asking](pictures/radioactivity.svg)"
+    return f"{said}\n\n{table(('mark', 'marked share', *WAYS), rows)}\n\n{strangers}\n\n{shown}"
+
+
+def students(found: Figures) -> Iterator[tuple[str, str, Figures]]:
+    for mark, shares in found.items():
+        if isinstance(shares, dict):
+            for name in SHARES:
+                yield mark, name.replace("no marked text", "none").replace("%", " %"), shares[name]
+
+
+def asked(each: Figures) -> str:
+    needed = ", ".join(number(tokens) for tokens in each["tokens to log10 p below"].values())
+    return f"{each['log10 p']:.2f} ({needed})"
+
+
+def under_random_keys(found: Figures) -> tuple[int, float]:
+    """How many keys, and the smallest p of Kolmogorov and Smirnov over marks and ways of asking."""
+    tests = [each[way]["under random keys"] for _, name, each in students(found) if name == "none" for way in WAYS[::2]]
+    return tests[0]["keys"], min(test["Kolmogorov-Smirnov p"] for test in tests)
+
+
+_STYLE = """
+.picture{background:#fff;font-family:system-ui,sans-serif}.label{font-size:9px;fill:#444}.head{font-size:10px;fill:#111;font-weight:600}
+.axis{stroke:#999;stroke-width:.7}.grid{stroke:#e4e4e4;stroke-width:.7}.least{stroke:#c33;stroke-width:.7;stroke-dasharray:3 2}
+.mark0{stroke:#0b5c8c;fill:#0b5c8c}.mark1{stroke:#b3541e;fill:#b3541e}.mark2{stroke:#3a7d44;fill:#3a7d44}.curve{fill:none;stroke-width:1.2}
+"""
+_TOP, _BOTTOM, _LEFT, _PANEL, _GAP = 46.0, 206.0, 32.0, 104.0, 20.0
+_LOWEST = -20.0
+
+
+def picture(found: Figures) -> str:
+    """One panel for each way of asking: log10 p (downwards) by the share of marked text, one curve for each mark."""
+    marks = [mark for mark, shares in found.items() if isinstance(shares, dict)]
+    parts = [element("style", Markup(_STYLE))]
+    for panel, way in enumerate(WAYS):
+        parts += [
+            *_frame(panel, way),
+            *(part for at, mark in enumerate(marks) for part in _curve(panel, at, found[mark], way)),
+        ]
+    for at, mark in enumerate(marks):
+        parts.append(element("circle", cx=_LEFT + 4, cy=_BOTTOM + 32 + 12 * at, r=2.4, class_=f"mark{at}"))
+        parts.append(text(_LEFT + 12, _BOTTOM + 35 + 12 * at, mark))
+    told = f"log10 p by the share of marked text; below {_LOWEST:g} stands at the lower edge; dashed: 10^-6"
+    parts.append(text(_LEFT, _BOTTOM + 35 + 12 * len(marks), told))
+    description = "; ".join(
+        f"{mark}, {name}, {way}: {each[way]['log10 p']:.2f}" for mark, name, each in students(found) for way in WAYS
+    )
+    return str(drawing("radioactivity", "Radioactivity by share", description, _BOTTOM + 80, parts)) + "\n"
+
+
+def _x(panel: int, at: int) -> float:
+    return _LEFT + panel * (_PANEL + _GAP) + 8 + at * (_PANEL - 16) / (len(SHARES) - 1)
+
+
+def _y(log10_p: float) -> float:
+    return _TOP + (_BOTTOM - _TOP) * min(1.0, log10_p / _LOWEST)
+
+
+def _frame(panel: int, way: str) -> Iterator[Markup]:
+    left = _LEFT + panel * (_PANEL + _GAP)
+    yield text(left, _TOP - 20, way.split(", ")[0], "head")
+    yield text(left, _TOP - 9, way.split(", ")[1])
+    for level in (0, -6, -12, -18):
+        class_ = {0: "axis", -6: "least"}.get(level, "grid")
+        yield line(left, _y(level), left + _PANEL, _y(level), class_)
+        yield text(left - 4, _y(level) + 3, f"{level}", text_anchor="end")
+    for at, name in enumerate(SHARES):
+        yield text(
+            _x(panel, at), _BOTTOM + 12, name.replace("no marked text", "none").replace("%", " %"), text_anchor="middle"
+        )
+
+
+def _curve(panel: int, at: int, shares: Figures, way: str) -> Iterator[Markup]:
+    places = [(_x(panel, number), _y(shares[name][way]["log10 p"])) for number, name in enumerate(SHARES)]
+    yield element(
+        "polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), class_=f"curve mark{at}", style="fill:none"
+    )
+    for x, y in places:
+        yield element("circle", cx=x, cy=y, r=2.2, class_=f"mark{at}")
+
+
+# -------------------------------------------------------------------------------------------------------------------- words
+
+
+def share(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def chances(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{value:.2g}" for value in values.values())
+
+
+def number(tokens: float | None) -> str:
+    return "-" if tokens is None else f"{tokens:,}"
+
+
+def main() -> None:
+    marks, students_of = (
+        json.loads((RESULTS / f"{name}.json").read_text()) for name in ("watermarks", "radioactivity")
+    )
+    blocks = {
+        "shipped": shipped(marks["transformers as shipped"]),
+        "coins": coins(marks["SynthID by fair coins"]),
+        "law": law(marks["unmarked texts"]),
+        "power": power(marks["tokens needed"]),
+        "radioactivity": radioactivity(students_of["small"]),
+    }
+    PAGE.write_text(filled(PAGE.read_text(), blocks))
+    PICTURE.write_text(picture(students_of["small"]))
+
+
+if __name__ == "__main__":
+    main()
