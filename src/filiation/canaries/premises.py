@@ -1,4 +1,4 @@
-"""What the figures rest on, and what they do not show: said with every one of them, by the verifier's script and in every report."""
+"""What the figures rest on, and what they do not show: said with every one of them, by the verifier's script and by the examiner."""
 
 SECRET = (
     "The key was secret until the batch was opened, and the owner's randomness was drawn independently of the suspect."

@@ -18,8 +18,8 @@ import msgspec
 
 from filiation.canaries.answers import COLUMNS, ORDER, Answers, answers_in
 from filiation.canaries.opening import bundle_from
-from filiation.canaries.premises import ASSUMPTIONS as PREMISES
-from filiation.canaries.premises import LIMITATIONS as LIMITATIONS
+from filiation.canaries.premises import ASSUMPTIONS as ASSUMPTIONS
+from filiation.canaries.premises import NOT_EXCLUDED
 from filiation.canaries.scoring import (
     ControlModel,
     Score,
@@ -93,10 +93,12 @@ TESTS = (AGREEMENTS, RANKS)
 STATISTICS = {"agreements": AGREEMENTS, "ranks": RANKS}
 CLAIMS = ("canaries planted", "distilled from planted")
 PARAMETERS = TRUST_PARAMETERS
-ASSUMPTIONS = PREMISES
+LIMITATIONS = (NOT_EXCLUDED,)
+"""Reports say of every finding by construction that it shows exposure alone, and that absence says nothing."""
+
 REFERENCES = (
     "Carlini et al. 2019, The Secret Sharer (canaries, and their rank among what might have stood there)",
-    "Zhang et al. 2024, Membership Inference Attacks Cannot Prove that a Model Was Trained On Your Data (chance by design)",
+    "Zhang, Das, Kamath and Tramèr 2024, arXiv:2409.19798 (canaries drawn at random, as a test whose error is known)",
     "RFC 3161, Time-Stamp Protocol; RFC 6962, Merkle hash trees",
 )
 
@@ -169,6 +171,8 @@ def _told(found: Verified) -> dict[str, Any]:
         "number": found.commitment.number,
         "root": found.commitment.root,
         "batch": request.batch,
+        "batches": len(found.commitment.batches),
+        "cohorts": found.commitment.cohorts,
         "stamps": {name: f"{time:%Y-%m-%dT%H:%M:%SZ}" for name, time in order.stamps.items()},
         "beacon": order.pulse.described,
         "beacon_time": f"{order.pulse.time:%Y-%m-%dT%H:%M:%SZ}",
