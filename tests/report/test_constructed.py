@@ -248,6 +248,13 @@ def test_a_time_that_is_none_is_printed_as_it_stands():
     assert in_utc("2026-03-01T13:00:00+01:00") == "2026-03-01 12:00:00 UTC"
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_terminal_keeps_its_width(width):
+    lines = printed(sample_constructed.examination(), width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert any(re.match(r"canaries.agreements +41 of 64 +0.0625 +10\^-31", line) for line in lines)
+
+
 def test_digests_in_premises_are_set_as_digests():
     named = sample_constructed.constructed("canaries.agreements", assumptions=(f"the key is {'0f' * 32} <b>",))
     assert f'<li>The key is <span class="hash">{"0f" * 32}</span> &lt;b&gt;.</li>' in html(

@@ -172,7 +172,8 @@ BESIDE_CONSTRUCTED = (
 )
 LAW_CAPTION = (
     "The exact law. Bars: how often each count comes about for whoever does not depend on the owner's lots. Falling line: the chance of "
-    "so many or more, nothing paid for what was searched; below the dashed line it counts as detected, with everything paid. Below: the suspect, and what should show nothing."
+    "so many or more, nothing paid for what was searched; below the dashed line it counts as detected, with everything paid. Below: the "
+    "suspect, and what should show nothing."
 )
 RARITIES_CAPTION = (
     "The chance of so much or more for whoever does not depend on the owner's lots, exact or bounded from above: of the suspect, with "
