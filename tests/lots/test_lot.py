@@ -17,11 +17,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from filiation.case import beacons
-from filiation.case.commitments import Authority, Trust
+from filiation.case.commitments import Authority, Trust, signed
 from filiation.case.signing import new_signer
 from filiation.errors import FiliationError, MalformedSource, RecordError, UsageError
 from filiation.lots import Lot, documents, drawn_order, drawn_twins, owner, read_lot
-from filiation.lots.commitment import Commitment, check_commitment, commitment_file, committed, read_commitment
+from filiation.lots.commitment import (
+    LOT_TYPE,
+    SUBJECT,
+    Commitment,
+    check_commitment,
+    commitment_file,
+    committed,
+    read_commitment,
+)
 from filiation.lots.lot import TITLES, secret_file
 from filiation.lots.subject import Purpose
 from filiation.lots.verification import Result, result, verified
@@ -277,6 +285,8 @@ def test_a_secret_that_was_not_committed_to(worlds: dict[Purpose, World]) -> Non
     for secret in (secret_of(1), b"", world.secret + b"\x00"):
         with pytest.raises(RecordError, match="not the secret that was committed to"):
             read_lot(with_file(files, "secret.json", secret_file(secret, sha256)), world.trust)
+    with pytest.raises(RecordError, match="not in the one form"):
+        read_lot(with_file(files, "secret.json", files["secret.json"] + b" "), world.trust)
     with pytest.raises(RecordError, match="belongs to another lot"):
         read_lot(with_file(files, "secret.json", secret_file(world.secret, "0" * 64)), world.trust)
 
@@ -324,6 +334,13 @@ def test_a_subject_that_repeats_is_refused_even_where_it_was_committed_to(worlds
     told = statement_of(world, items=2, subject_sha256=hashlib.sha256(subject).hexdigest())
     with pytest.raises(RecordError, match="nothing can be drawn over"):
         read_lot(with_file(resigned(world, told), "subject.jsonl", subject), world.trust)
+
+
+def test_a_statement_about_another_subject_than_it_names_is_refused(worlds: dict[Purpose, World]) -> None:
+    world = worlds["order"]
+    forged = signed(LOT_TYPE, SUBJECT, "0" * 64, world.holding.commitment(), world.signer)
+    with pytest.raises(RecordError, match="about another subject"):
+        read_commitment(forged)
 
 
 def test_another_number_of_lots_draws_anew(worlds: dict[Purpose, World]) -> None:

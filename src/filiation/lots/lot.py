@@ -188,16 +188,11 @@ def _secret(files: Mapping[str, bytes], commitment: Commitment, commitment_sha25
         raise _refused(f"{SECRET_FILE} holds no secret") from error
     if not same or told.commitment != commitment_sha256:
         raise _refused(f"{SECRET_FILE} is not in the one form that it is written in, or belongs to another lot")
-    check_committed_secret(commitment, secret)
-    return secret
-
-
-def check_committed_secret(commitment: Commitment, secret: bytes) -> None:
-    """RecordError where a secret is not the one that was committed to."""
     if len(secret) != KEY_BYTES or commitment_of_key(secret) != commitment.secret_sha256:
         raise RecordError(
             "this is not the secret that was committed to", exhibit="the lot", advice="give the file that 'commit' made"
         )
+    return secret
 
 
 def _of_strays(files: Mapping[str, bytes], commitment: Commitment) -> tuple[str, ...]:

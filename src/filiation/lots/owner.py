@@ -39,7 +39,6 @@ from filiation.lots.lot import (
     SUBJECT_FILES,
     TOKENIZER_FILE,
     Lot,
-    check_committed_secret,
     drawn_twins,
     read_lot,
     secret_file,
@@ -176,7 +175,6 @@ def _check_named(commitment: Commitment, stamps: Mapping[str, bytes]) -> None:
 
 
 def _lot(holding: Holding, secret: bytes, given: Mapping[str, bytes]) -> Lot:
-    check_committed_secret(holding.commitment(), secret)
     files = holding.files(without=tuple(given)) | dict(given)
     files[SECRET_FILE] = secret_file(secret, sha256_of(files[LOT_FILE]))
     return read_lot(files, Trust(copies=True))
