@@ -18,6 +18,15 @@ from scipy.stats import chisquare
 from filiation.errors import UsageError
 from filiation.lots import Lot, drawn_order, drawn_twins, stream
 from filiation.lots.drawing import order_of, second_is_published, seed_of
+from filiation.measures.watermarks import (
+    GreenListKey,
+    GumbelKey,
+    SynthIDKey,
+    VllmGumbelKey,
+    WatermarkKey,
+    key_from,
+    settings_of,
+)
 from tests.lots.world import opened_lot
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "lots.md"
@@ -151,3 +160,26 @@ def test_the_stream_from_the_page(tmp_path: Path) -> None:
     assert callable(strangers)
     limits = [1, 2, 3, 10, 1000, (1 << 62) + 1, 1 << 256, 3 << 254] * 20
     assert [draw(limit) for limit in limits] == [strangers(limit) for limit in limits]
+
+
+@pytest.mark.parametrize("scheme", ["green-list", "synthid", "gumbel", "vllm-gumbel"])
+def test_the_keys_from_the_page(scheme: str, tmp_path: Path) -> None:
+    template: WatermarkKey = {
+        "green-list": GreenListKey(vocabulary=500, hashing_key=1),
+        "synthid": SynthIDKey(keys=(0,) * 7),
+        "gumbel": GumbelKey(secret="00" * 32),
+        "vllm-gumbel": VllmGumbelKey(key=0),
+    }[scheme]
+    settings = settings_of(template, hashlib.sha256(TOKENIZER).hexdigest())
+    lot = opened_lot(tmp_path / "opened", "watermark", settings, 1, TOKENIZER)
+    draw = strangers_draw(tmp_path / "opened", "watermark", 1)["draw"]
+    assert callable(draw)
+    secret_parts = {
+        "green-list": lambda: {"hashing_key": 1 + draw(2**62)},
+        "synthid": lambda: {"keys": [draw(2**62) for _ in range(7)]},
+        "gumbel": lambda: {"secret": bytes(draw(256) for _ in range(32)).hex()},
+        "vllm-gumbel": lambda: {"key": draw(2**62)},
+    }[scheme]()
+    salt = bytes(draw(256) for _ in range(16)).hex()
+    key = json.loads(key_from(lot.subject, stream(lot)).to_json())
+    assert {name: key[name] for name in (*secret_parts, "salt")} == {**secret_parts, "salt": salt}
