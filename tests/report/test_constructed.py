@@ -321,9 +321,28 @@ def test_without_marks_everything_by_construction_is_one_line():
     )
 
 
+@pytest.mark.parametrize(
+    ("reason", "alone"),
+    [
+        ("theirs: no predictions of this model while it reads were recorded", False),
+        ("ours: an opened lot does not hold, and nothing may be said from it: a stamp is of another", True),
+        ("ours: 2 canaries are opened together: give one at a time, so that what was searched is counted", True),
+    ],
+)
+def test_what_else_was_lacking_is_told_only_where_there_were_marks(reason, alone):
+    first, other, *_ = sample_constructed.without_marks()
+    other = msgspec.structs.replace(other, reason=reason)
+    told = contents(sample_constructed.of_outcomes(first, other))
+    assert [other] * alone == [section.outcome for part in told.propositions for section in part.outcomes]
+    assert told.no_marks.marks_opened is alone
+    assert bool(told.conclusions) is alone
+
+
 def test_one_test_without_marks_is_folded_too_and_a_failed_check_is_not():
     (first, *_) = sample_constructed.without_marks()
-    failed = msgspec.structs.replace(first, id="other", reason="ours: a time-stamp does not verify")
+    failed = msgspec.structs.replace(
+        first, id="other", reason="ours: an opened lot does not hold: a time-stamp is of another"
+    )
     told = contents(sample_constructed.of_outcomes(first, failed))
     assert [fold.outcomes for fold in told.folded] == [(first,)]
     assert [section.outcome for part in told.propositions for section in part.outcomes] == [failed]

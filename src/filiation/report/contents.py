@@ -7,6 +7,7 @@ not what it should be is left out and said to be, never guessed at.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -30,7 +31,7 @@ from filiation.evidence import (
     Relations,
 )
 from filiation.report.constructed import Beside, DrawnLots, Law, Rarities, all_beside, drawn_beside, law, rarities
-from filiation.report.wording import NO_LOT, NO_MARKS
+from filiation.report.wording import NO_LOT, NO_MARKS, OPENED
 from filiation.statistics.line_up import HELD_OUT, SCALE, name_key
 
 MOST_POINTS = 2000
@@ -45,8 +46,10 @@ FEWER_PLACES = 3
 FEW_CONTROLS = 12
 """Up to so many controls are described one by one."""
 
-PARTS = ("configuration", "tokenizer", "weights")
+PARTS = ("configuration", "tokenizer", "weights", "recorded answers")
 """What an exhibit may be without; reasons that differ in this word alone are one reason."""
+
+_ENDING_IN_A_PART = re.compile(rf"(.+) ({'|'.join(PARTS)})(?: of a model)?")
 
 MOST_LAYERS = 200
 """Layers per side of a map; no decoder comes near it, so more is a broken or hostile record."""
@@ -352,8 +355,8 @@ class Contents:
     @property
     def conclusions(self) -> tuple[Conclusion, ...]:
         """All conclusions, without those that only say that nothing was planted or drawn by lot."""
-        concluded = self.examination.conclusions
-        return tuple(each for each in concluded if each.merged_ids or not _lacks_marks(each))
+        concluded, opened = self.examination.conclusions, _marks_opened(self.examination.outcomes)
+        return tuple(each for each in concluded if each.merged_ids or not _lacks_marks(each, opened))
 
     @property
     def packs(self) -> tuple[str, ...]:
@@ -408,9 +411,10 @@ def contents(examination: Examination) -> Contents:
 def folded(outcomes: tuple[Outcome, ...]) -> tuple[Folded, ...]:
     """The tests that were not examined for a reason that two or more of them share, by reason, in the record's order."""
     by_reason: dict[tuple[str, bool], list[tuple[str, NotExamined]]] = {}
+    opened = _marks_opened(outcomes)
     for outcome in outcomes:
         if isinstance(outcome, NotExamined):
-            stem, part = (NO_MARKS, "") if _lacks_marks(outcome) else _without_its_part(outcome.reason)
+            stem, part = (NO_MARKS, "") if _lacks_marks(outcome, opened) else _without_its_part(outcome.reason)
             by_reason.setdefault((stem, bool(part)), []).append((part, outcome))
     folds = []
     for (stem, _), members in by_reason.items():
@@ -424,26 +428,31 @@ def folded(outcomes: tuple[Outcome, ...]) -> tuple[Folded, ...]:
                     outcomes=tuple(outcome for _, outcome in members),
                     whole=frozenset(outcome.examiner for _, outcome in members if outcome.examiner not in elsewhere),
                     no_marks=stem == NO_MARKS,
-                    marks_opened=stem == NO_MARKS and _marks_opened(outcomes),
+                    marks_opened=stem == NO_MARKS and opened,
                 )
             )
     return tuple(folds)
 
 
-def _lacks_marks(outcome: Outcome | Conclusion) -> bool:
-    return outcome.null is Null.CONSTRUCTION and (NO_MARKS in outcome.reason or NO_LOT in outcome.reason)
+def _lacks_marks(outcome: Outcome | Conclusion, opened: bool) -> bool:
+    """Whether a test by construction had nothing to work with. Where nothing was `opened`, that goes before whatever else was lacking."""
+    if outcome.null is not Null.CONSTRUCTION:
+        return False
+    return not opened or NO_MARKS in outcome.reason or NO_LOT in outcome.reason
 
 
 def _marks_opened(outcomes: tuple[Outcome, ...]) -> bool:
-    """Whether anything was opened, whatever came of it."""
+    """Whether any marks were opened, whatever came of it; where nobody says that there were none, they were."""
     constructed = [outcome for outcome in outcomes if outcome.null is Null.CONSTRUCTION]
-    return any(not _lacks_marks(outcome) or NO_LOT in outcome.reason for outcome in constructed)
+    if any(not isinstance(outcome, NotExamined) or OPENED in outcome.reason for outcome in constructed):
+        return True
+    return not any(NO_MARKS in outcome.reason for outcome in constructed)
 
 
 def _without_its_part(reason: str) -> tuple[str, str]:
     """A reason as what stands before the part it ends in, and that part; the whole reason and nothing where it names none."""
-    stem, _, last = reason.rpartition(" ")
-    return (stem, last) if stem and last in PARTS else (reason, "")
+    found = _ENDING_IN_A_PART.fullmatch(reason)
+    return (found[1], found[2]) if found else (reason, "")
 
 
 def _premises(outcome: Outcome) -> tuple[object, ...]:

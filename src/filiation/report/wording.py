@@ -181,6 +181,8 @@ RARITIES_CAPTION = (
 )
 MANY_BESIDE = 12
 """Of more than so many the list is folded."""
+OPENED = "opened"
+"""A word of every reason that speaks of marks which were there, whether they held or not."""
 NO_LOT = "no opened lot of the purpose"
 """How a reason begins where marks were opened, and none of the kind that a test reads."""
 NO_MARKS = "nothing that its owner planted or drew by lot is among the exhibits"
