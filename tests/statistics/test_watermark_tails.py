@@ -274,21 +274,22 @@ def test_numbers_that_are_no_score_are_refused() -> None:
             read_score(wrong)
 
 
-def test_one_opportunity_per_list_finds_the_binomial_share() -> None:
+def test_one_opportunity_per_list_finds_the_binomial_share_or_asks_for_a_little_more() -> None:
     score = read_score(LISTS | {"sizes": [[1, 400]]})
-    expected = detectable_share(400, 0.25, -6.0)
-    assert share_found(score, -6.0) == pytest.approx(expected, abs=1e-9)
+    exact = detectable_share(400, 0.25, -6.0)
+    assert isinstance(exact, float)
+    assert exact <= share_found(score, -6.0) <= exact + 0.02
 
 
 def test_a_share_that_is_found_is_found_as_often_as_promised() -> None:
-    """Ones of layers: at the share that is promised, 95 % of simulated texts reach the threshold."""
+    """Ones of layers: at the share that is promised, 95 % of simulated texts reach the threshold, or a few more."""
     score = read_score(LAYERS)
     share = share_found(score, -2.0)
     assert score.chance < share < 1.0
     counts = np.random.default_rng(4).binomial(score.opportunities, share, 4000)
     every_key = np.repeat([4, 5, 6, 7], [200, 400, 500, 300])
     found = [log10_layers_tail(min(int(count), 98), every_key, 14) <= -2.0 for count in counts]
-    assert np.mean(found) == pytest.approx(0.95, abs=0.03)
+    assert 0.94 <= np.mean(found) <= 0.99
 
 
 def test_nothing_is_found_by_what_cannot_reach_the_threshold() -> None:

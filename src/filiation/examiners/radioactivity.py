@@ -63,7 +63,7 @@ TESTS = (
 )
 CLAIMS = ("trained on marked answers",)
 ASSUMPTIONS = (
-    "The key was secret: nobody but the owner could mark text with it, or could ask a detector that has it, before the suspect was trained.",
+    "The key was secret: nobody but the owner could mark text with it, or ask a detector that has it, before the suspect was trained.",
     "Each text was read by itself: nothing of another stood before the suspect.",
     "Which texts were read was fixed without regard to what the key says of the suspect's predictions.",
 )

@@ -100,7 +100,7 @@ PREMISES = (
 )
 """Of any text held against any key."""
 ASSUMPTIONS = (
-    "The key was secret: nobody but the owner could mark text with it, or could ask a detector that has it, before the suspect answered.",
+    "The key was secret: nobody but the owner could mark text with it, or ask a detector that has it, before the suspect answered.",
     "Which answers are examined was fixed without regard to what the key says of them.",
 )
 LIMITATIONS = (
@@ -355,7 +355,7 @@ def related(
                 "score": recorded(reading(counted_windows(read, opened.key), opened.key)),
             },
             "seen": dict(seen),
-            "considered": int(settings.get("considered", 1)),
+            "considered": max(1, int(settings.get("considered", 1))),
             "commitments": commitments_of(opened.lot, settings),
         },
     )

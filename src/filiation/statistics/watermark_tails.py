@@ -35,7 +35,7 @@ from filiation.evidence import Absent, Coincidences, Record
 from filiation.statistics.coincidences import LN10
 from filiation.statistics.e_values import log10_e_value
 from filiation.statistics.power import detectable_share
-from filiation.statistics.tilting import Float64, Masses, sum_of_independent
+from filiation.statistics.tilting import Float64, Masses, Moments, log_bound, sum_of_independent
 
 _SERIES_BLOCK = 1024
 _BETS = 32
@@ -52,6 +52,12 @@ class CountLaw:
     @property
     def largest(self) -> int:
         return self.first + len(self.log_masses) - 1
+
+    @property
+    def variance(self) -> float:
+        """That of one copy."""
+        away = self._values() - self.tilted_mean(0.0)
+        return float((np.exp(self.log_masses) * away * away).sum())
 
     def log_moment(self, tilt: float) -> float:
         """Natural log of E exp(tilt X) of one copy."""
@@ -266,6 +272,10 @@ class GreenScore(Record, frozen=True, kw_only=True, tag_field="law", tag="lists"
         """log10 P(at least `count`)."""
         return log10_green_tail(count, _spread(self.sizes).tolist(), self.list_size, self.vocabulary)
 
+    def laws(self) -> tuple[CountLaw, ...]:
+        """The law of the lists of each size."""
+        return tuple(_hypergeometric(size, self.list_size, self.vocabulary, lists) for size, lists in self.sizes)
+
     def log10_e_value(self) -> float:
         return log10_green_e_value(self.count, self.opportunities, self.list_size, self.vocabulary)
 
@@ -298,6 +308,10 @@ class LayersScore(Record, frozen=True, kw_only=True, tag_field="law", tag="layer
     def log10_tail(self, count: int) -> float:
         """log10 P(at least `count`)."""
         return log10_layers_tail(count, _spread(self.keys), self.layers)
+
+    def laws(self) -> tuple[CountLaw, ...]:
+        """The law of all layers."""
+        return (_law_of(_spread(self.keys), self.layers),)
 
     def log10_e_value(self) -> float:
         return log10_layers_e_value(self.count, _spread(self.keys), self.layers)
@@ -367,15 +381,31 @@ def log10_resolution(score: Score, log10_keys: float) -> float:
 def share_found(score: Score, log10_threshold: float, power: float = 0.95) -> float:
     """The smallest share of coincidences that reaches the threshold with probability `power`, windows taken as independent.
 
-    Of a sum the coincidence is a number in the upper half, judged by counting: the sum itself finds less. 1.0 where nothing does.
+    Of counts the threshold is taken by Chernoff's bound, which asks for a little more than the exact tail. Of a sum the coincidence is a
+    number in the upper half, judged by counting, which finds less than the sum itself. 1.0 where nothing would do.
     """
     if isinstance(score, SumScore):
         share = detectable_share(score.windows, score.chance, log10_threshold, power)
         return 1.0 if isinstance(share, Absent) else share
-    if score.log10_tail(score.largest) > log10_threshold:
+    law = _moments(score.laws())
+    if law.log_largest > log10_threshold * LN10:
         return 1.0
-    reached = bisect_left(range(score.largest), True, key=lambda count: score.log10_tail(count) <= log10_threshold)
+    reached = bisect_left(
+        range(score.largest), True, key=lambda count: log_bound(law, count - score.expected) <= log10_threshold * LN10
+    )
     return float(betaincinv(reached, score.opportunities - reached + 1, power)) if reached else 0.0
+
+
+def _moments(laws: Sequence[CountLaw]) -> Moments:
+    """The moments of the sum of all counts, its mean taken off."""
+    mean = sum(law.copies * law.tilted_mean(0.0) for law in laws)
+    return Moments(
+        log_moment=lambda tilt: sum(law.copies * law.log_moment(tilt) for law in laws) - tilt * mean,
+        slope=lambda tilt: sum(law.copies * law.tilted_mean(tilt) for law in laws) - mean,
+        variance=sum(law.copies * law.variance for law in laws),
+        largest=sum(law.copies * law.largest for law in laws) - mean,
+        log_largest=sum(law.copies * float(law.log_masses[-1]) for law in laws),
+    )
 
 
 def _spread(pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
