@@ -125,6 +125,7 @@ def test_every_scheme_is_found_under_its_key_and_only_there(scheme: str, place: 
         finding = found(examined(marks, tmp_path, rows_of(pairs), unmarked=True))
         figures[who] = finding.log10_p
         assert finding.assumptions[0].startswith("The key (SHA-256")
+        assert "certificates with the SHA-256 fingerprints" in finding.assumptions[1]
         assert "No prompt holds text that was marked under this key." in finding.assumptions
     assert figures["marked"] < -6.0
     assert figures["another key"] > -3.0

@@ -489,6 +489,7 @@ def judge_mark(
         companions=companions,
         assumptions=(
             drawn(content["mark"]),
+            certificates(content["mark"]),
             *assumptions,
             *map(_sentence, _idealised(content["mark"]["scheme"])),
             *map(_sentence, content["mark"]["remarks"]),
@@ -504,6 +505,13 @@ def drawn(mark: Mapping[str, Any]) -> str:
         f"The key (SHA-256 {mark['key_sha256']}) was drawn by lot number {mark['number']} of {mark['owner']}: from a secret committed to "
         f"before the stamps of {', '.join(f'{name} ({time})' for name, time in mark['stamps'].items())}, and the beacon {mark['beacon']}, "
         f"public at {mark['beacon_time']}."
+    )
+
+
+def certificates(mark: Mapping[str, Any]) -> str:
+    """What stamps and beacon rest on, for whoever compares it with what their owners publish."""
+    return (
+        f"Stamps and beacon rest on the certificates with the SHA-256 fingerprints {', '.join(mark['certificates'])}."
     )
 
 
