@@ -63,21 +63,13 @@ class Casework(Commands):
         with authority.serving() as address:
             certificate = f"{AUTHORITY}={self.beside('authority.pem')}"
             stamped = ("--authority", f"{AUTHORITY}={address}", "--authority-certificate", certificate)
-            self._accuse(stamped)
+            self.open_case(self.accusation.title, stamped)
+            self._admit_all()
+            self.seal()
+            self.conclude()
             if self.accusation.answered:
                 self._answer(stamped)
         return (self.case, self.answer) if self.accusation.answered else (self.case,)
-
-    def _accuse(self, stamped: Sequence[str]) -> None:
-        self.do("key", self.beside("key"))
-        self.signed("open", "--title", self.accusation.title, "--party", "claimant", *stamped)
-        self._admit_all()
-        self.signed("plan", self.beside("plan.toml"))
-        for verb in ("draw", "observe", "examine", "reveal"):
-            self.signed(verb)
-        self.signed("report", "--declarations", self.beside("declarations.toml"))
-        self.signed("close")
-        self.verify(self.case)
 
     def _answer(self, stamped: Sequence[str]) -> None:
         """The accused has the same exhibits examined, with everybody in the line-up who read the same text."""

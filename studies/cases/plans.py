@@ -56,23 +56,28 @@ def plan(case: str, parameters: int) -> str:
     """The plan of one case. `parameters`: how many numbers each model of the pool holds."""
     attributes = {"architecture": "llama", "parameters": parameters, "tokenizer": TOKENIZER, "release": RELEASE}
     return PLAN.format(
-        controls="\n\n".join(_exhibit("controls", name, {}) for name in (*CONTROL_FOLDERS, *ANSWERING)),
-        pool="\n\n".join(_exhibit("line_up.pool", name, attributes) for name in POOL),
+        controls=exhibits("controls", {name: name for name in (*CONTROL_FOLDERS, *ANSWERING)}, {}),
+        pool=exhibits("line_up.pool", {name: name for name in POOL}, attributes),
         ours=OURS,
         theirs=THEIRS,
         foils=FOILS,
         shares=SAME_TEXT,
-        seed=hashlib.sha256(seed_sentence(case).encode()).hexdigest(),
+        seed=seed_of(case),
     )
 
 
-def seed_sentence(case: str) -> str:
-    """What the seed of a case is the SHA-256 of."""
-    return f"filiation example case: {case}"
+def seed_of(case: str) -> str:
+    """The seed of a case: the SHA-256 of a sentence."""
+    return hashlib.sha256(f"filiation example case: {case}".encode()).hexdigest()
 
 
-def _exhibit(table: str, name: str, attributes: Mapping[str, object]) -> str:
-    lines = [f"[[{table}]]", f'exhibit = "{name}"', f'lineage = "{name}"']
+def exhibits(table: str, lineages: Mapping[str, str], attributes: Mapping[str, object]) -> str:
+    """Tables of a plan, one for each exhibit, with what foils are matched on."""
+    return "\n\n".join(_exhibit(table, name, lineage, attributes) for name, lineage in lineages.items())
+
+
+def _exhibit(table: str, name: str, lineage: str, attributes: Mapping[str, object]) -> str:
+    lines = [f"[[{table}]]", f'exhibit = "{name}"', f'lineage = "{lineage}"']
     if attributes:
         lines.append(f"attributes = {{ {_inline(attributes.items())} }}")
     return "\n".join(lines)
