@@ -103,11 +103,12 @@ def broken() -> Inconclusive:
         name: getattr(silent(), name) for name in Inconclusive.__struct_fields__ if name not in ("kind", "components")
     }
     agreeing = Companion(null=Null.CONSTRUCTION, name="control stranger-a", value="31 of 64", note="log10 p -18.2")
-    return Inconclusive(
-        **told
-        | {"id": "outcome-watermark.answers", "examiner": "watermark", "test": "watermark.answers", "companions": (agreeing,)}
-        | {"proposition": Proposition.MARKS, "reason": "a premise is broken: control stranger-a carries the mark, too"}
-    )  # fmt: skip
+    changed = {
+        "id": "outcome-watermark.answers", "examiner": "watermark", "test": "watermark.answers", "companions": (agreeing,),
+        "alternative": UNEXPOSED, "relation_class": EXPOSED, "proposition": Proposition.MARKS,
+        "reason": "a premise is broken: control stranger-a carries the mark, too",
+    }  # fmt: skip
+    return Inconclusive(**told | changed)
 
 
 def without_marks() -> tuple[NotExamined, ...]:
