@@ -137,13 +137,14 @@ def scores(model: torch.nn.Module, texts: Pairs) -> Values:
     return (log_likelihoods(model, every) / LENGTH).reshape(-1, 2)
 
 
-def held(values: Values, published: NDArray[np.int64]) -> TwinTest:
+def held(values: Values, published: NDArray[np.int64], control: Values | None = None) -> TwinTest:
     rows = np.arange(len(values))
-    return private_twins(values[rows, published], values[rows, 1 - published])
+    beside = None if control is None else control[rows, published] - control[rows, 1 - published]
+    return private_twins(values[rows, published], values[rows, 1 - published], beside)
 
 
 def told(values: Values, control: Values, published: NDArray[np.int64]) -> dict[str, Any]:
-    helped, alone = held(values - control, published), held(values, published)
+    helped, alone = held(values, published, control), held(values, published)
     return {
         "log10 p": round_against_accuser(helped.log10_p, accuses_when="small"),
         "log10 e": round_against_accuser(helped.log10_e, accuses_when="large"),
@@ -154,7 +155,7 @@ def told(values: Values, control: Values, published: NDArray[np.int64]) -> dict[
 
 def redrawn(values: Values, control: Values) -> list[float]:
     """Shares of p <= .1, .01 over lots that nobody learned from: at most these levels, whatever the model."""
-    found = np.array([held(values - control, lot(len(values), 10_000 + seed)).log10_p for seed in range(REDRAWN)])
+    found = np.array([held(values, lot(len(values), 10_000 + seed), control).log10_p for seed in range(REDRAWN)])
     return [round(float((found <= level).mean()), 4) for level in (-1.0, -2.0)]
 
 

@@ -148,6 +148,39 @@ def test_the_detectable_effect_is_found_by_simulation(twins: int) -> None:
     assert effect_to_detect_among(10, -6.0) == effect_to_detect_among(0, -6.0) == 1.0
 
 
+def test_a_control_helps_and_one_on_another_scale_does_no_harm() -> None:
+    """Differences in ease of 1, memory of .1, noise of .2; a control that knows the ease, and one that says it tenfold."""
+    rng = np.random.default_rng(8)
+    ease = rng.standard_normal(300)
+    suspect = ease + 0.2 * rng.standard_normal(300) + 0.1
+    alone = private_twins(suspect, np.zeros(300)).log10_p
+    for scale in (1.0, 10.0, -3.0):
+        control = scale * (ease + 0.2 * rng.standard_normal(300))
+        assert private_twins(suspect, np.zeros(300), control).log10_p < min(-6.0, alone)
+    noise = 10.0 * rng.standard_normal(300)
+    assert private_twins(suspect, np.zeros(300), noise).log10_p == pytest.approx(alone, abs=0.5)
+
+
+@given(st.lists(st.integers(0, 1), min_size=9, max_size=9))
+@settings(max_examples=40)
+def test_what_a_control_explains_does_not_depend_on_the_lot(coins: list[int]) -> None:
+    """Twins exchanged, the remains change their signs and nothing else, to the last bit."""
+    rng = np.random.default_rng(9)
+    own, control, signs = rng.standard_normal(9), rng.standard_normal(9), 1.0 - 2.0 * np.array(coins)
+    assert np.array_equal(module._unexplained(signs * own, signs * control), signs * module._unexplained(own, control))
+
+
+def test_with_a_control_p_of_strangers_is_uniform_or_larger() -> None:
+    rng = np.random.default_rng(10)
+    own, control = rng.standard_cauchy(40), rng.standard_normal(40)
+    found = []
+    for _ in range(500):
+        signs = rng.choice([-1.0, 1.0], size=40)
+        found.append(private_twins(signs * own, np.zeros(40), signs * control).log10_p)
+    for level in (0.5, 0.1, 0.02):
+        assert (np.array(found) <= math.log10(level)).mean() <= level + 4.0 * math.sqrt(level / 500)
+
+
 def test_no_twins_show_nothing() -> None:
     seen = private_twins([], [])
     assert (seen.log10_p, seen.log10_e, seen.resolution_log10_p) == (0.0, 0.0, 0.0)
@@ -159,3 +192,9 @@ def test_no_twins_show_nothing() -> None:
 def test_what_makes_no_sense_is_refused(published: list[float], withheld: list[float]) -> None:
     with pytest.raises(ValueError, match=r"."):
         private_twins(published, withheld)
+
+
+@pytest.mark.parametrize("control", [[1.0], [1.0, math.nan]])
+def test_a_control_that_makes_no_sense_is_refused(control: list[float]) -> None:
+    with pytest.raises(ValueError, match="control"):
+        private_twins([1.0, 2.0], [0.0, 0.0], control)

@@ -229,8 +229,15 @@ def test_a_control_that_knows_the_order_breaks_the_null() -> None:
     """Why the owner's own model is no control: the suspect is a stranger, and p is absurdly small."""
     rng = np.random.default_rng(10)
     order = rng.permutation(400)
-    own = -0.01 * order + rng.standard_normal(400)
-    assert training_order(order, rng.standard_normal(400), own, strata=1).log10_p < -6.0
+    difficulty = 3.0 * rng.standard_normal(400)
+    own = difficulty - 0.01 * order + rng.standard_normal(400)
+    assert training_order(order, difficulty + rng.standard_normal(400), own, strata=1).log10_p < -6.0
+
+
+def test_of_a_constant_suspect_nothing_is_left_whatever_the_control() -> None:
+    rng = np.random.default_rng(16)
+    control = rng.integers(-3_000_000, 0, 200)
+    assert training_order(rng.permutation(200), np.full(200, -1_234_567), control).pairs == 0
 
 
 # ------------------------------------------------------------------------------------------------------------- relatives
@@ -249,6 +256,16 @@ def test_a_relative_is_found_and_a_control_helps_by_construction() -> None:
     assert helped.documents == count
     assert len(helped.sizes) == module.STRATA
     assert log10_concordance_tail(helped.concordant, helped.sizes) == helped.log10_p
+
+
+def test_a_control_on_another_scale_helps_as_much() -> None:
+    rng = np.random.default_rng(15)
+    difficulty, order = rng.standard_normal(500), rng.permutation(500)
+    suspect = difficulty + 0.2 * rng.standard_normal(500) + 0.2 * order / 500
+    control = difficulty + 0.2 * rng.standard_normal(500)
+    plain = training_order(order, suspect, control).log10_p
+    assert plain < -4.0
+    assert training_order(order, suspect, 7.0 * control).log10_p == pytest.approx(plain, abs=1e-6)
 
 
 def test_forgetting_what_came_last_is_not_counted_for_the_claim() -> None:

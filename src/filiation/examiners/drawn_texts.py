@@ -4,7 +4,7 @@ The reference's side is one opened lot, the suspect's what it says of the texts:
 of them stands in its answers. Each gives one whole number per text that does not depend on the lot; what the lot says
 of these numbers is for the examiner. Controls are measured as the suspect is:
 
-* the mean of what they say of a text's likelihood is taken from the suspect's, because texts differ more in difficulty than in memory;
+* what the mean of their likelihoods explains of the suspect's is taken away, because texts differ more in difficulty than in memory;
 * each is tested in the suspect's place. One that comes out as if it knew the lot breaks a premise, and there is no figure.
 """
 

@@ -9,7 +9,7 @@ of a pair the owner's coin fell. So the signs of the differences, given their si
     2. Each twin gets a number that does not depend on the choice: its log-likelihood per byte, or the weight of its own runs of words
        that stand in the suspect's answers (measures/overlap.py).
     3. Differences, published less withheld, are ranked by size; the ranks of those in favour of the published one are summed. Where
-       unrelated controls scored the same twins, their mean difference is taken away first (log-likelihoods alone).
+       unrelated controls scored the same twins, what their mean difference explains is taken away first (log-likelihoods alone).
     4. Controls in the suspect's place, and what the suspect was asked, show nothing of the choice, or a premise is broken.
 
 This is no post-hoc membership inference: the withheld twin is what the suspect would have been shown had the coin fallen otherwise, so
@@ -129,7 +129,7 @@ def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Cal
         drawn_texts.judge_drawn(
             test,
             pair.content[kind],
-            lambda values, others: _seen(_differences(values, others)),
+            _seen,
             pair,
             calibration,
             version=VERSION,
@@ -141,17 +141,14 @@ def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Cal
     )
 
 
-def _differences(values: Values, others: Sequence[Values]) -> list[int]:
-    """Published less withheld; where there are controls, less the mean of theirs."""
-    own = [published - withheld for published, withheld in values]
-    if not others:
-        return own
-    common = [published - withheld for published, withheld in mean_of(others)]
-    return [one - other for one, other in zip(own, common, strict=True)]
+def _differences(values: Values) -> list[int]:
+    """Published less withheld."""
+    return [published - withheld for published, withheld in values]
 
 
-def _seen(differences: Sequence[int]) -> Seen:
-    seen = private_twins(differences, [0] * len(differences))
+def _seen(values: Values, others: Sequence[Values]) -> Seen:
+    own = _differences(values)
+    seen = private_twins(own, [0] * len(own), _differences(mean_of(others)) if others else None)
     signed = seen.twins - seen.tied
     return Seen(
         Figures(
@@ -163,7 +160,7 @@ def _seen(differences: Sequence[int]) -> Seen:
             resolution_log10_p=seen.resolution_log10_p,
         ),
         Effect(
-            name="matched-pairs rank correlation with what was published",
+            name="rank correlation of the differences with what was published",
             value=round(seen.effect, 6),
             low=round(seen.effect_low, 6),
             high=round(seen.effect_high, 6),

@@ -8,7 +8,7 @@ theirs can have moved. So the order is held against the suspect's figures as one
     2. Each document gets a number that does not depend on the order: its log-likelihood per byte, or the weight of its own runs of words
        that stand in the suspect's answers (measures/overlap.py).
     3. Pairs of documents whose later one has the larger number are counted; the law of their number is known. Where unrelated
-       controls scored the same documents, their mean makes the strata and is taken from the suspect's (the first number alone).
+       controls scored the same documents, their mean makes strata, and what it explains is taken away (log-likelihoods alone).
     4. Controls in the suspect's place, and what the suspect was asked, show nothing of the order, or a premise is broken.
 
 This is no post-hoc membership inference: nothing is said of any document, and the chance comes from the owner's lot instead of a guess at

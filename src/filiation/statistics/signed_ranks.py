@@ -6,7 +6,12 @@ published one lies is the owner's coin, whatever model it is.
 
 **The null is made, not estimated.** With d the score of the published twin less that of the withheld one, the signs of all d are
 independent fair coins given all |d|. No symmetry, no independence and no distribution of scores is assumed: the lot gives the
-symmetry that Wilcoxon's test elsewhere has to suppose. Scores may be corrected by anything that does not depend on the lot: a control's, for one.
+symmetry that Wilcoxon's test elsewhere has to suppose.
+
+**Control.** Twins are never equally easy. From the differences is taken what a control's differences explain of them, by least
+squares through the origin. Exchanging the twins of a pair changes the signs of both differences and leaves their product as it was,
+so the slope does not depend on the lot, and the signs of what is left are the owner's coins as before, *if the control does not depend
+on the lot either*. A control on another scale does no harm: its slope is small.
 
 **Statistic.** The sum T of the ranks of |d| over the pairs with d > 0 (Wilcoxon 1945), mid-ranks for ties, doubled to whole numbers. Pairs
 with d = 0 have no sign: they are neither for nor against. T is a sum of independent numbers that are 0 or the rank, so its law is known:
@@ -29,6 +34,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from filiation.statistics.coincidences import LN10
+from filiation.statistics.controls import unexplained
 from filiation.statistics.tilting import Float64, Moments, effect_to_detect, log_bet, log_bound
 
 EXACT_TWINS = 100
@@ -58,12 +64,17 @@ class TwinTest:
     exact: bool
 
 
-def private_twins(published: Sequence[float], withheld: Sequence[float]) -> TwinTest:
+def private_twins(
+    published: Sequence[float], withheld: Sequence[float], control: Sequence[float] | None = None
+) -> TwinTest:
     """Hold a suspect's scores of published texts against those of their withheld twins, pair by pair.
 
-    Raises ValueError where the lengths differ or a score is not finite.
+    `control`: the differences, published less withheld, of a model that does not depend on the lot. Raises ValueError where the lengths
+    differ or a score is not finite.
     """
     differences = _differences(published, withheld)
+    if control is not None:
+        differences = _unexplained(differences, np.asarray(control, dtype=np.float64))
     signed = differences[differences != 0.0]
     ranks = (2.0 * rankdata(np.abs(signed))).astype(np.int64)
     favoured, total = int(ranks[signed > 0.0].sum()), int(ranks.sum())
@@ -127,6 +138,15 @@ def _differences(published: Sequence[float], withheld: Sequence[float]) -> Float
         raise ValueError("a score is not a finite number")
     differences: Float64 = one - other
     return differences
+
+
+def _unexplained(differences: Float64, control: Float64) -> Float64:
+    """What is left of the differences after what the control's explain of them."""
+    if control.shape != differences.shape:
+        raise ValueError(f"the control has {control.shape} differences, the suspect {differences.shape}")
+    if not np.isfinite(control).all():
+        raise ValueError("a control's difference is not a finite number")
+    return unexplained(differences, control)
 
 
 def _check(rank_sum: int, ranks: Sequence[int]) -> None:

@@ -31,9 +31,10 @@ its Monte Carlo p. The two are never combined, because nobody may choose the sma
 nothing. A suspect that says the same of every document has p = 1; one with two values only is tested by the law of Mann and Whitney.
 
 **Control.** Documents differ in difficulty far more than in memory. With a control's likelihoods of the same documents, strata are
-parts of about equal size by the control's likelihood, and the difference suspect minus control takes the place of the suspect's
-likelihood. Both are functions of likelihoods alone, so the null holds as before, *if the control does not depend on the order
-either*: never the owner's own model, nor anything made from it.
+parts of about equal size by the control's likelihood, and of the suspect's likelihoods that part is compared which the control's do not
+explain by least squares over all documents; a control on another scale does no harm then. All of it are functions of likelihoods
+alone, so the null holds as before, *if the control does not depend on the order either*: never the owner's own model, nor anything
+made from it.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from filiation.statistics.coincidences import LN10
+from filiation.statistics.controls import unexplained
 from filiation.statistics.tilting import Float64, Moments, effect_to_detect, log_bet, log_bound
 
 EXACT_PAIRS = 6_000
@@ -216,7 +218,7 @@ def _ordered(
         if known.shape != values.shape:
             raise ValueError(f"the control has {known.shape} log-likelihoods, the suspect {values.shape}")
         _check_finite(known)
-        values, parts = values - known, _parts(known, strata)
+        values, parts = _unexplained(values, known), _parts(known, strata)
     in_order = np.argsort(places)
     return [values[in_order][parts[in_order] == part] for part in np.unique(parts)]
 
@@ -227,6 +229,16 @@ def _parts(control: Float64, strata: int) -> Int64:
         raise ValueError(f"at least one stratum is needed, not {strata}")
     below: Int64 = np.searchsorted(np.sort(control), control, side="left").astype(np.int64)
     return below * strata // max(1, len(control))
+
+
+def _unexplained(values: Float64, control: Float64) -> Float64:
+    """What is left of the suspect's likelihoods after what the control's explain: a control on another scale does no harm."""
+    return unexplained(_centred(values), _centred(control)) if len(values) else values
+
+
+def _centred(values: Float64) -> Float64:
+    centred: Float64 = values - math.fsum(values) / len(values)
+    return centred
 
 
 def _check_finite(values: Float64) -> None:
