@@ -58,6 +58,8 @@ def remark(section: OutcomeSection) -> str:
     outcome = section.outcome
     proposition = wording.PROPOSITION_TITLES[outcome.proposition]
     kind = wording.KIND_TITLES[section.kind]
+    if section.constructed and section.kind == "finding":
+        kind += f" ({wording.IN_A_WORD})"
     told = f"{proposition}, null {wording.NULL_TITLES[outcome.null]}. {kind}: {wording.visible(outcome.reason)}"
     if section.ranking is not None and section.ranking.ranks_nothing:
         # An inconclusive outcome has said so itself, as its reason.

@@ -161,6 +161,7 @@ EXPOSURE = (
     "This figure speaks of exposure to what the owner marked or drew by lot. How that came about, with leave or without, at first hand "
     "or through others, it does not say."
 )
+IN_A_WORD = "of exposure, if its premises hold"
 ABSENCE = (
     "The absence of a mark says nothing: marks can be filtered out, diluted or trained away, and what was read may not have been "
     "learned."
