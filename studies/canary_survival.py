@@ -428,31 +428,34 @@ def figures(asked: Mapping[str, Any], canaries: Sequence[Canary], decoys: Sequen
     texts = {int(index): text for index, text in asked["texts"].items()}
     scores = {int(index): tuple(each) for index, each in asked["log probabilities"].items()}
     said = Answers("model", texts, scores)
-    labels = _labels(canaries)
-    agreed, ranked = _counted(canaries, said, "agreements"), _counted(canaries, said, "ranks")
-    beside, beside_ranked = _counted(decoys, said, "agreements"), _counted(decoys, said, "ranks")
     worth = read_answers(canaries, said, "ranks").worth
-    ranks = np.array([each[label] for each, label in zip(worth, labels[0], strict=True)]) / 2
-    count = agreed.count
-    low, high = share_interval(count, len(canaries))
-    kept = {name: survival(share) for name, share in {"kept": count / len(canaries), "low": low, "high": high}.items()}
+    ranks = np.array([each[label] for each, label in zip(worth, _labels(canaries)[0], strict=True)]) / 2
+    return by_agreements(said, canaries, decoys) | {
+        "mean rank": round(float(ranks.mean()) / (OPTIONS - 1), 4),
+        "log10 p by ranks": _counted(canaries, said, "ranks").log10_p,
+        "batches by ranks, about": batches_by_ranks(ranks),
+        "log10 p of the decoys by ranks": _counted(decoys, said, "ranks").log10_p,
+        "loss": round(asked["loss"], 3),
+    }
+
+
+def by_agreements(said: Answers, canaries: Sequence[Canary], decoys: Sequence[Canary]) -> dict[str, Any]:
+    """The part of the figures that needs the answers' text alone."""
+    agreed, beside = _counted(canaries, said, "agreements"), _counted(decoys, said, "agreements")
+    low, high = share_interval(agreed.count, len(canaries))
+    kept = survival(agreed.count / len(canaries))
     return {
-        "agreements": count,
+        "agreements": agreed.count,
         "of": len(canaries),
         "unparsable": agreed.unparsable,
-        "kept": round(kept["kept"], 4),
-        "kept low": round(kept["low"], 4),
-        "kept high": round(kept["high"], 4),
+        "kept": round(kept, 4),
+        "kept low": round(survival(low), 4),
+        "kept high": round(survival(high), 4),
         "log10 p": agreed.log10_p,
-        "mean rank": round(float(ranks.mean()) / (OPTIONS - 1), 4),
-        "log10 p by ranks": ranked.log10_p,
-        "batches": batches_needed(kept["kept"]),
-        "batches at most": batches_needed(kept["low"]),
-        "batches by ranks, about": batches_by_ranks(ranks),
+        "batches": batches_needed(kept),
+        "batches at most": batches_needed(survival(low)),
         "decoys": beside.count,
         "log10 p of the decoys": beside.log10_p,
-        "log10 p of the decoys by ranks": beside_ranked.log10_p,
-        "loss": round(asked["loss"], 3),
     }
 
 
