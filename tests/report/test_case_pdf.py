@@ -117,6 +117,11 @@ def test_every_word_of_the_page_goes_on_paper(draft):
     assert len(words(page_tree(shown).kids)) > 10_000
 
 
+def test_a_title_is_told_as_it_was_written() -> None:
+    tree = page_tree("<html><head><title>Alder&#39;s &lt;answers&gt; &amp; Birch</title></head><body></body></html>")
+    assert tree.title == "Alder's <answers> & Birch"
+
+
 def test_a_case_by_construction_goes_on_paper_with_its_premises_and_laws():
     shown = case_html.render(case_sample.of_marks(), draft=True)
     tree = page_tree(shown)

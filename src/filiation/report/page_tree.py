@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -72,7 +73,7 @@ def page_tree(page: str) -> Page:
         reader.picture(part) if index % 2 else reader.feed(part)
     reader.close()
     _drop_dead_links(reader.root)
-    title, title_lacks = printable(_between(page, "<title>", "</title>"))
+    title, title_lacks = printable(unescape(_between(page, "<title>", "</title>")))
     return Page(title=title, kids=reader.root["kids"], lacking=reader.lacking or title_lacks)
 
 
@@ -182,7 +183,7 @@ class _Reader(HTMLParser):
                 "tag": "svg",
                 "svg": f"{start}{end}<style>{self._style}</style>{rest}",
                 "width": float(width[1]) if width else 400.0,
-                "told": told[1] if told else "",
+                "told": unescape(told[1]) if told else "",
             }
         )
 
