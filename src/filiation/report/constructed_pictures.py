@@ -126,16 +126,15 @@ def _powers(deepest: float) -> list[float]:
 
 
 def _count_ticks(picture: Law, at: Callable[[float], float], y: float) -> list[Markup]:
+    """The suspect's count, and the ends of the axis and what is expected where there is room beside it."""
     low, high = picture.edges[0], min(picture.edges[-1], picture.opportunities)
-    ends = text(at(low), y, wording.whole(low), "tick", text_anchor="middle")
-    expected = picture.opportunities * picture.chance
-    parts = [ends, text(at(high), y, wording.whole(high), "tick", text_anchor="end")]
-    parts += [
-        text(at(count), y, wording.whole(round(count)), class_, text_anchor="middle")
-        for count, class_ in ((expected, "tick"), (picture.count, "label suspect-label"))
-        if min(at(count) - at(low), at(high) - at(count)) > 34
-        and (count == picture.count or abs(at(count) - at(picture.count)) > 34)
-    ]
+    taken = [at(picture.count)]
+    anchor = "end" if taken[0] > RIGHT - 20 else "middle"
+    parts = [text(taken[0], y, wording.whole(picture.count), "label suspect-label", text_anchor=anchor)]
+    for count in (low, high, round(picture.opportunities * picture.chance)):
+        if all(abs(at(count) - place) > 40 for place in taken):
+            taken.append(at(count))
+            parts.append(text(at(count), y, wording.whole(count), "tick", text_anchor="middle"))
     return parts
 
 
