@@ -56,8 +56,11 @@ validate: $(STAMP)  ## every calibration figure: recorded answers, tokenizers, c
 	$(BIN)/python -m studies.validation_scores --check
 	$(BIN)/python -m studies.canary_claims
 	$(BIN)/python -m studies.canary_survival
+	$(BIN)/python -m studies.canary_smollm2
 	$(BIN)/python -m studies.watermarks --size full
+	$(BIN)/python -m studies.radioactivity
 	$(BIN)/python -m studies.independence
+	$(BIN)/python -m studies.private_twins
 	$(BIN)/python -m studies.logits
 	$(BIN)/python -m studies.representations --check
 	$(BIN)/python -m studies.training_method
