@@ -106,6 +106,11 @@ def test_per_byte_is_over_the_bytes_that_were_read(tmp_path: Path) -> None:
     assert per_byte(source) == {prompt_id("éa"): -1_000_000, prompt_id("a longer text"): -500_000}
 
 
+def test_of_two_rows_that_say_different_things_neither_is_taken(tmp_path: Path) -> None:
+    twice = [score("abc", '[["",-3.0,[]]]'), score("abc", '[["",-6.0,[]]]'), score("abcd", '[["",-4.0,[]]]')]
+    assert per_byte(recorded(tmp_path, *twice, twice[2])) == {prompt_id("abcd"): -1_000_000}
+
+
 NOT_A_SCORE = {
     "a further sample": {"sample": 1},
     "options of a question": {"item": "mmlu:1", "options": 1},

@@ -4,8 +4,10 @@ The reference's side is one opened lot, the suspect's what it says of the texts:
 of them stands in its answers. Each gives one whole number per text that does not depend on the lot; what the lot says
 of these numbers is for the examiner. Controls are measured as the suspect is:
 
-* what the mean of their likelihoods explains of the suspect's is taken away, because texts differ more in difficulty than in memory;
-* each is tested in the suspect's place. One that comes out as if it knew the lot breaks a premise, and there is no figure.
+* what the mean of their likelihoods explains of the suspect's is taken away, because texts differ more in difficulty than in memory.
+  At least two have to be there: of one alone it could not be seen whether it knows the lot, and it would speak through the suspect;
+* each is tested in the suspect's place, against the others, on both sides. One that comes out as if it knew the lot, or its opposite,
+  breaks a premise, and then there is no figure of any kind.
 """
 
 from __future__ import annotations
@@ -56,12 +58,18 @@ if TYPE_CHECKING:
 PARAMETERS: dict[str, bool | int | float | str] = TRUST_PARAMETERS | {"considered": 1}
 """`considered`: how many suspects were considered in all."""
 
+FEWEST_CONTROLS = 2
+"""Controls that are taken away from a suspect are each held against the others first."""
+
+KINDS_OF_NUMBERS = 2
+"""Likelihoods and answers are two looks at one lot, and whoever accuses decides which of them are recorded."""
+
 ASKED_LENGTH = 2
 """Words of the phrases by which prompts are held against the texts: fewer than in answers, a prompt need not quote to lead."""
 
 NOT_SCORED = "no log-likelihoods of the owner's texts were recorded: see 'filiation score'"
 NOT_SAID = f"no run of {LENGTH} words that stands in one of the owner's texts alone, and in no prompt, stands in the recorded answers"
-ASKED_BEFORE = "Which texts were scored, and what the suspect was asked, was fixed without regard to what was drawn."
+ASKED_BEFORE = "Which texts were scored, what the suspect was asked, and who the controls are, was fixed without regard to what was drawn."
 UNRELATED = "No control depends on what was drawn: none is the owner's own, or was made from a model of the owner's or from its outputs."
 
 Values = list[list[int]]
@@ -251,67 +259,119 @@ def _row(control: Subject, values: Values) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------------------------------- judge
 
 
+class Look(NamedTuple):
+    """One kind of numbers: its test, the key in the relation's content, how it is measured, and what it cannot say."""
+
+    test: Test
+    kind: str
+    measure: Measure
+    limitations: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A part of a relation, measured: the suspect, each control, and what was asked."""
+
+    seen: Seen
+    beside: tuple[tuple[str, Seen, Seen], ...]
+    asked: tuple[Seen, Seen] | None
+
+
 def judge_drawn(
-    test: Test,
-    part: dict[str, Any],
-    measure: Measure,
+    looks: Sequence[Look],
     pair: Relation,
     calibration: Calibration,
     *,
     version: str,
     words: Words,
     assumptions: tuple[str, ...],
-    limitations: tuple[str, ...],
-) -> Outcome:
-    """One outcome. `part`: the likelihoods or the overlaps of a relation of `line_up_of`.
+) -> tuple[Outcome, ...]:
+    """One outcome for each kind of numbers.
 
-    1. Decline where there are no numbers, or where something that must not depend on what was drawn does.
-    2. The figures; what was searched is paid for.
+    1. Measure all that was recorded, controls and prompts too.
+    2. Where one of these depends on what was drawn, decline all: the secret is the same.
+    3. Decline where there are no numbers; else the figures, what was searched paid for.
     """
-    if "absent" in part:
-        return not_examined_of(test, pair, part["absent"], version=version)
-    seen, beside, asked = _held(part, measure)
+    held = {
+        look.kind: _held(pair.content[look.kind], look.measure)
+        for look in looks
+        if "absent" not in pair.content[look.kind]
+    }
+    broken = broken_premise(list(held.values()))
+    return tuple(
+        _judged(look, held[look.kind], broken, pair, calibration, version, words, assumptions)
+        if look.kind in held
+        else not_examined_of(look.test, pair, pair.content[look.kind]["absent"], version=version)
+        for look in looks
+    )
+
+
+def _judged(
+    look: Look,
+    held: Held,
+    broken: str,
+    pair: Relation,
+    calibration: Calibration,
+    version: str,
+    words: Words,
+    assumptions: tuple[str, ...],
+) -> Outcome:
+    part = pair.content[look.kind]
     told: dict[str, Any] = {
         "version": version,
         "components": _left_out_of(part),
-        "companions": _companions(beside, asked, part, words.counted),
-        "limitations": limitations,
+        "companions": _companions(held, part, words.counted),
+        "limitations": (*look.limitations, *_limits_of(pair, part)),
     }
-    reason = broken_premise(beside, asked) or ("" if asked is None or seen.figures.opportunities else NOT_SAID)
+    reason = broken or ("" if held.asked is None or held.seen.figures.opportunities else NOT_SAID)
     if reason:
-        return inconclusive_of(test, pair, reason, **told)
+        return inconclusive_of(look.test, pair, reason, **told)
     cost = multiplicity_of(pair)
     return finding_of(
-        test,
+        look.test,
         pair,
-        seen.figures,
-        effect=seen.effect,
-        power=constructed_power(round(seen.to_detect(CONSTRUCTED_LOG10_P - cost.log10_cost), 6)),
+        held.seen.figures,
+        effect=held.seen.effect,
+        power=constructed_power(round(held.seen.to_detect(CONSTRUCTED_LOG10_P - cost.log10_cost), 6)),
         parameters=pair.content["settings"],
         calibration=calibration,
         multiplicity=cost,
         assumptions=(
             *assumptions,
-            *([UNRELATED] if beside and asked is None else []),
+            *([UNRELATED] if _taken_away(part) else []),
             *how_it_was_drawn(pair, words.drawn),
         ),
         **told,
     )
 
 
-def _held(part: dict[str, Any], measure: Measure) -> tuple[Seen, list[tuple[str, Seen]], Seen | None]:
-    """The suspect; each control in the suspect's place, the others being its controls; and, of answers, what was asked.
+def _taken_away(part: dict[str, Any]) -> list[Values]:
+    """The controls' numbers that may be taken from the suspect's.
 
     What answers share with a text is sparse, and a control's share of it no measure of difficulty: nothing is taken away there.
     """
     rows = [control["values"] for control in part["controls"]]
-    if "asked" in part:
-        beside = [(control["name"], measure(control["values"], ())) for control in part["controls"]]
-        return measure(part["suspect"], ()), beside, measure(part["asked"], ())
-    beside = [
-        (control["name"], measure(rows[at], rows[:at] + rows[at + 1 :])) for at, control in enumerate(part["controls"])
-    ]
-    return measure(part["suspect"], rows), beside, None
+    return rows if "asked" not in part and len(rows) >= FEWEST_CONTROLS else []
+
+
+def _held(part: dict[str, Any], measure: Measure) -> Held:
+    """The suspect; each control in the suspect's place, the others being its controls; and, of answers, what was asked."""
+    rows = _taken_away(part)
+    beside = tuple(
+        (control["name"], *_both_sides(measure, control["values"], rows[:at] + rows[at + 1 :]))
+        for at, control in enumerate(part["controls"])
+    )
+    asked = _both_sides(measure, part["asked"], ()) if "asked" in part else None
+    return Held(measure(part["suspect"], rows), beside, asked)
+
+
+def _both_sides(measure: Measure, values: Values, others: Sequence[Values]) -> tuple[Seen, Seen]:
+    """In the direction of what was drawn, and in the opposite one."""
+    return measure(values, others), measure(_negative(values), [_negative(other) for other in others])
+
+
+def _negative(values: Values) -> Values:
+    return [[-number for number in group] for group in values]
 
 
 def mean_of(rows: Sequence[Values]) -> Values:
@@ -319,38 +379,53 @@ def mean_of(rows: Sequence[Values]) -> Values:
     return [[round(sum(each) / len(each)) for each in zip(*groups, strict=True)] for groups in zip(*rows, strict=True)]
 
 
-def broken_premise(beside: Sequence[tuple[str, Seen]], asked: Seen | None) -> str:
-    """Why the figure must not be used, or an empty string. That controls are several is paid for."""
-    cost = math.log10(max(1, len(beside)))
-    told = [
-        f"the control {name} depends on what was drawn"
-        for name, seen in beside
-        if seen.log10_p + cost <= CONTROL_LOG10_P
-    ]
-    if asked is not None and asked.log10_p <= CONTROL_LOG10_P:
-        told.append("what the suspect was asked depends on what was drawn")
-    return f"a premise is broken: {'; '.join(told)}" if told else ""
+def broken_premise(held: Sequence[Held]) -> str:
+    """Why no figure must be used, or an empty string. That controls are several, and have two sides, is paid for."""
+    told = []
+    for part in held:
+        cost = math.log10(2 * max(1, len(part.beside)))
+        for name, *sides in part.beside:
+            if min(side.log10_p for side in sides) + cost <= CONTROL_LOG10_P:
+                told.append(f"the control {name} depends on what was drawn")
+        if part.asked is not None and min(side.log10_p for side in part.asked) + math.log10(2) <= CONTROL_LOG10_P:
+            told.append("what the suspect was asked depends on what was drawn")
+    return f"a premise is broken: {'; '.join(dict.fromkeys(told))}" if told else ""
 
 
-def _companions(
-    beside: Sequence[tuple[str, Seen]], asked: Seen | None, part: dict[str, Any], counted: str
-) -> tuple[Companion, ...]:
-    found = [_companion(f"control {name}", seen, counted) for name, seen in beside]
-    if asked is not None:
-        found.append(_companion("prompts", asked, f"{counted}, by what the suspect was asked"))
+def _companions(held: Held, part: dict[str, Any], counted: str) -> tuple[Companion, ...]:
+    found = [_companion(f"control {name}", sides, counted) for name, *sides in held.beside]
+    if held.asked is not None:
+        found.append(_companion("prompts", held.asked, f"{counted}, by what the suspect was asked"))
     if part.get("further"):
         note = "answers after the first to a prompt are not looked at"
         found.append(Companion(null=Null.CONSTRUCTION, name="further answers", value=str(part["further"]), note=note))
     return tuple(found)
 
 
-def _companion(name: str, seen: Seen, counted: str) -> Companion:
-    rounded = round_against_accuser(seen.log10_p, accuses_when="small")
+def _limits_of(pair: Relation, part: dict[str, Any]) -> tuple[str, ...]:
+    """What this very recording cannot say."""
+    told = []
+    items = int(pair.content["lot"]["items"])
+    if len(part["at"]) < items:
+        told.append(
+            f"Of the lot's {items} items {len(part['at'])} were scored: that the others are missing for reasons that have nothing to do "
+            "with what was drawn is the word of whoever scored."
+        )
+    if "asked" not in part and len(part["controls"]) == 1:
+        told.append(
+            "The one control was not taken from the suspect: whether it depends on what was drawn shows only beside a second one."
+        )
+    return tuple(told)
+
+
+def _companion(name: str, sides: Sequence[Seen], counted: str) -> Companion:
+    along, against = sides
+    rounded = [round_against_accuser(side.log10_p, accuses_when="small") for side in (along, against)]
     return Companion(
         null=Null.CONSTRUCTION,
         name=name,
-        value=f"{seen.figures.count} of {seen.figures.opportunities}",
-        note=f"{counted}; log10 p {rounded:.3f}",
+        value=f"{along.figures.count} of {along.figures.opportunities}",
+        note=f"{counted}; log10 p {rounded[0]:.3f} (for the opposite {rounded[1]:.3f})",
     )
 
 
@@ -361,12 +436,13 @@ def _left_out_of(part: dict[str, Any]) -> tuple[Component, ...]:
 
 
 def multiplicity_of(pair: Relation) -> Multiplicity:
-    """The suspects that were considered, times the lots that the owner has drawn."""
+    """The suspects that were considered, times the lots that the owner has drawn, times the two kinds of numbers."""
     considered, commitments = int(pair.content["settings"]["considered"]), int(pair.content["commitments"])
-    searched = max(1, considered) * max(1, commitments)
+    searched = max(1, considered) * max(1, commitments) * KINDS_OF_NUMBERS
     return Multiplicity(
         searched=searched,
-        rule=f"suspects considered ({considered}) times lots that the owner committed to ({commitments})",
+        rule=f"suspects considered ({considered}) times lots that the owner committed to ({commitments}) times "
+        f"kinds of numbers ({KINDS_OF_NUMBERS}: likelihoods, answers)",
         log10_cost=math.log10(searched),
     )
 

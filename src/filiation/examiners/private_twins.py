@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from filiation.canaries.premises import NO_OTHERS
 from filiation.evidence import (
     Absent,
     Access,
@@ -36,7 +37,7 @@ from filiation.evidence import (
     Test,
 )
 from filiation.examiners import drawn_texts
-from filiation.examiners.drawn_texts import Seen, Values, Words, mean_of
+from filiation.examiners.drawn_texts import Look, Seen, Values, Words, mean_of
 from filiation.examiners.examiner import Progress, Subject, silent
 from filiation.examiners.outcomes import Figures
 from filiation.sources.source import Source
@@ -77,6 +78,7 @@ PARAMETERS = drawn_texts.PARAMETERS
 ASSUMPTIONS = (
     "Whoever did not learn from the published texts does not depend on the choice: secret and withheld twins never left the owner's house.",
     drawn_texts.ASKED_BEFORE,
+    NO_OTHERS,
 )
 LIMITATIONS = (
     "Anybody may have read what was published, and have passed it on: who took it, and whether that was allowed, is not told.",
@@ -124,20 +126,13 @@ def _drawn(lot: Lot) -> tuple[Sequence[Sequence[str]], dict[str, Any]]:
 
 def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Calibration) -> tuple[Outcome, ...]:
     """One outcome per kind of number: the law of the signed ranks."""
-    pair = relations.pair
-    return tuple(
-        drawn_texts.judge_drawn(
-            test,
-            pair.content[kind],
-            _seen,
-            pair,
-            calibration,
-            version=VERSION,
-            words=WORDS,
-            assumptions=ASSUMPTIONS,
-            limitations=LIMITATIONS,
-        )
-        for test, kind in KINDS
+    return drawn_texts.judge_drawn(
+        [Look(test, kind, _seen, LIMITATIONS) for test, kind in KINDS],
+        relations.pair,
+        calibration,
+        version=VERSION,
+        words=WORDS,
+        assumptions=ASSUMPTIONS,
     )
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from filiation.canaries.premises import NO_OTHERS
 from filiation.evidence import (
     Absent,
     Access,
@@ -35,7 +36,7 @@ from filiation.evidence import (
     Test,
 )
 from filiation.examiners import drawn_texts
-from filiation.examiners.drawn_texts import Seen, Values, Words, mean_of
+from filiation.examiners.drawn_texts import Look, Seen, Values, Words, mean_of
 from filiation.examiners.examiner import Progress, Subject, silent
 from filiation.examiners.outcomes import Figures
 from filiation.sources.source import Source
@@ -74,6 +75,7 @@ PARAMETERS = drawn_texts.PARAMETERS
 ASSUMPTIONS = (
     "Whoever was made without the reference's run does not depend on the order: the owner's secret was known to nobody else before.",
     drawn_texts.ASKED_BEFORE,
+    NO_OTHERS,
 )
 LIMITATIONS = (
     "Base and derivative, and two derivatives of one base, show the same order: which of them the suspect comes from is not told.",
@@ -123,23 +125,23 @@ def _drawn(lot: Lot) -> tuple[Sequence[Sequence[str]], dict[str, Any]]:
 
 def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Calibration) -> tuple[Outcome, ...]:
     """One outcome per kind of number: the law of the pairs in the order's direction."""
-    pair = relations.pair
-    return tuple(_judged(test, pair.content[kind], pair, calibration) for test, kind in KINDS)
-
-
-def _judged(test: Test, part: dict[str, Any], pair: Relation, calibration: Calibration) -> Outcome:
-    places = [pair.content["places"][number] for number in part.get("at", ())]
     return drawn_texts.judge_drawn(
-        test,
-        part,
-        lambda values, others: _seen(test, training_order(places, _only(values), _only(mean_of(others)) or None)),
-        pair,
+        [_look(test, kind, relations.pair) for test, kind in KINDS],
+        relations.pair,
         calibration,
         version=VERSION,
         words=WORDS,
         assumptions=ASSUMPTIONS,
-        limitations=(*LIMITATIONS, *([OUTPUTS_TOO] if test is TEXT else [])),
     )
+
+
+def _look(test: Test, kind: str, pair: Relation) -> Look:
+    places = [pair.content["places"][number] for number in pair.content[kind].get("at", ())]
+
+    def measure(values: Values, others: Sequence[Values]) -> Seen:
+        return _seen(test, training_order(places, _only(values), _only(mean_of(others)) or None))
+
+    return Look(test, kind, measure, (*LIMITATIONS, *([OUTPUTS_TOO] if test is TEXT else [])))
 
 
 def _only(values: Values) -> list[int]:

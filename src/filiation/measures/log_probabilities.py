@@ -84,7 +84,8 @@ def _values(recorded: str | None) -> list[float]:
 def per_byte(source: Source, scale: int = 1_000_000) -> dict[str, int]:
     """Prompt id to the log-likelihood of that text per byte that was read, in 1/`scale`: whole numbers, so that ties are ties everywhere.
 
-    Rows that scored one text, the prompt itself (`filiation score`), of the first sample; others are left out.
+    Rows that scored one text, the prompt itself (`filiation score`), of the first sample; others are left out, and so are texts of which
+    two rows say different things.
     """
     transcript = source.transcript()
     if isinstance(transcript, Absent):
@@ -92,14 +93,14 @@ def per_byte(source: Source, scale: int = 1_000_000) -> dict[str, int]:
     rows = transcript.frame.filter(
         pl.col("sample") == 0, pl.col("options") == 1, pl.col("item").str.starts_with("score:")
     )
-    found: dict[str, int] = {}
+    found: dict[str, set[int]] = {}
     for prompt, text, recorded, parameters in rows.select(
         "prompt_id", "prompt", "log_probabilities", "parameters"
     ).iter_rows():
         values, size = _values(recorded), _bytes_read(parameters, text)
         if len(values) == 1 and size:
-            found[prompt] = round(values[0] / size * scale)
-    return found
+            found.setdefault(prompt, set()).add(round(values[0] / size * scale))
+    return {prompt: told.pop() for prompt, told in found.items() if len(told) == 1}
 
 
 def _bytes_read(parameters: str, text: str) -> int:
