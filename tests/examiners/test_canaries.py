@@ -427,6 +427,20 @@ def test_a_control_of_the_request_is_no_suspect(opened: tuple[World, Path]) -> N
     assert "as an unrelated control" in outcome.reason
 
 
+def test_another_suspect_of_the_request_is_no_control(labelled: World, tmp_path: Path) -> None:
+    """Two suspects that were exposed stand in one file, and all other models of it are given as controls."""
+    world, marks = opened_to(labelled, tmp_path, suspects=(SUSPECT, "also theirs"), considered=2)
+    said = {SUSPECT: learning(world, 1.0), "also theirs": learning(world, 0.5), "a": by_lot("a")}
+    finding = examined(marks, said, world.opened_canaries()).outcomes[0]
+    assert isinstance(finding, Finding)
+    assert {name for name in companions(finding) if name.startswith("control")} == {"control a"}
+    assert any("names them as suspects: also theirs." in text for text in finding.limitations)
+    alone = examined(marks, {name: said[name] for name in (SUSPECT, "a")}, world.opened_canaries()).outcomes[0]
+    assert isinstance(alone, Finding)
+    assert alone.log10_p == finding.log10_p
+    assert companions(alone) == companions(finding)
+
+
 # ------------------------------------------------------------------------------------------------------ broken premises
 
 

@@ -277,21 +277,28 @@ def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Cal
 
 @dataclass(frozen=True)
 class _Case:
-    """What is judged: a pair with its tally and every figure of it, and the controls that could be tallied, with theirs."""
+    """What is judged: a pair with its tally and every figure of it, and the controls that could be tallied, with theirs.
+
+    `suspects`: models that were given as controls, and that the request names as suspects. Where two suspects were exposed, the one is no
+    unrelated model beside the other.
+    """
 
     pair: Relation
     tally: Tally
     score: Score
     controls: tuple[Relation, ...]
     beside: tuple[ControlModel, ...]
+    suspects: tuple[str, ...]
     calibration: Calibration
 
     @classmethod
     def of(cls, relations: Relations, calibration: Calibration) -> _Case:
         pair, tally = relations.pair, _tally(relations.pair)
-        able = tuple(relation for relation in relations.reference_by_control if "tally" in relation.content)
-        beside = tuple(control_of(relation.second, _tally(relation), len(able)) for relation in able)
-        return cls(pair, tally, score_of(pair.second, tally), able, beside, calibration)
+        able = [relation for relation in relations.reference_by_control if "tally" in relation.content]
+        suspects = tuple(relation.second for relation in able if relation.content["named"] == "suspect")
+        controls = tuple(relation for relation in able if relation.second not in suspects)
+        beside = tuple(control_of(relation.second, _tally(relation), len(controls)) for relation in controls)
+        return cls(pair, tally, score_of(pair.second, tally), controls, beside, suspects, calibration)
 
 
 def _tally(relation: Relation) -> Tally:
@@ -461,9 +468,13 @@ def _exposure(told: dict[str, Any]) -> str:
     if not told["entries"]:
         return "no exposure is entered"
     return (
-        f"{told['exposed']} canaries exposed {told['times']} times to {told['recipients']} recipients "
-        f"between {told['since']} and {told['until']}"
+        f"{_many(told['exposed'], 'canary', 'canaries')} exposed {_many(told['times'], 'time')} to "
+        f"{_many(told['recipients'], 'recipient')} between {told['since']} and {told['until']}"
     )
+
+
+def _many(number: int, one: str, several: str = "") -> str:
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def _trust(pair: Relation) -> Iterable[str]:
@@ -493,5 +504,10 @@ def _limitations(case: _Case) -> Iterable[str]:
         yield (
             f"Of {counted.opportunities} canaries {counted.opportunities - counted.answered} were not asked, or not recorded; they "
             "count as not agreeing."
+        )
+    if case.suspects:
+        yield (
+            f"Given as controls, and not counted among them because the request names them as suspects: {', '.join(case.suspects)}. "
+            "What they agree in is for a comparison of their own."
         )
     yield from (f"{warning[0].upper()}{warning[1:]}." for warning in too_few_controls(case.beside))
