@@ -69,11 +69,13 @@ EXPLANATIONS = {
         "exposure through a third party",
         "web contamination: the marked answers stand in public text",
         "planted by whoever accuses",
+        "answers of the marked service passed on",
     ),
     Proposition.DATA: (
-        "the order was known to somebody else",
+        "what was drawn by lot was known to somebody else",
         "exposure through a third party",
-        "shared public data",
+        "what was published was read where anybody may read it",
+        "planted by whoever accuses",
     ),
     Proposition.REPRESENTATIONS: (
         "a common public ancestor",

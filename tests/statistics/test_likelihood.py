@@ -168,6 +168,7 @@ def test_by_construction_the_ratio_is_the_ratio_of_two_likelihoods_by_enumeratio
 def test_by_construction_the_ratio_stays_below_one_over_p(log10_p, share):
     found = constructed_ratio(True, log10_p=log10_p, log10_e=-log10_p * share)
     assert isinstance(found, LikelihoodRatio)
+    assert found.log10_value <= math.log10(found.cap.value) + 1e-3
     assert found.log10_low == found.log10_value == found.log10_high <= -log10_p * share * (1 + 1e-6) + 1e-9
     assert canonical(found)
 

@@ -206,6 +206,7 @@ def _outcome(outcome: Outcome) -> list[tuple[str, object]]:
         ("log10-e", outcome.log10_e),
         ("characteristic", outcome.characteristic),
         ("direction", outcome.direction),
+        ("premises", " ".join(outcome.assumptions)),
     ]
 
 

@@ -34,6 +34,10 @@ _EACH_TAIL = 0.0125
 """Two 97.5 % intervals: both hold together with at least 95 %, by Bonferroni, and so does the interval of the ratio."""
 
 
+_LARGEST_LOG10 = 300.0
+"""No ratio is told beyond 10^300: the cap is a floating-point number, and larger ones would be none."""
+
+
 class LineageCounts(Record, frozen=True, kw_only=True):
     """Validation counted by lineage, never by model or by prompt.
 
@@ -133,9 +137,9 @@ def constructed_ratio(detected: bool, *, log10_p: float, log10_e: float) -> Like
         return Absent(
             reason="the absence of a mark says nothing: marks can be removed, and what was read may not have been learned"
         )
-    value = round_against_accuser(log10_e, accuses_when="large")
+    value = round_against_accuser(min(log10_e, _LARGEST_LOG10), accuses_when="large")
     cap = Cap(
-        value=_cap(10.0 ** min(-log10_p, 300.0), "").value,
+        value=_cap(10.0 ** min(-log10_p, _LARGEST_LOG10), "").value,
         reason="at most 1 / p: the chance is known by construction, so that no number of models limits it; it is as good as its premises",
     )
     return LikelihoodRatio(log10_value=value, log10_low=value, log10_high=value, cap=cap, detected=True)
