@@ -313,6 +313,23 @@ def test_reading_needs_all_columns_and_no_nameless_rows(tmp_path):
             read_transcripts(tmp_path / f"{name}.parquet")
 
 
+def test_a_file_of_nothing_but_repetition_is_refused_before_it_is_read(tmp_path):
+    """Two million rows in a few hundred kilobytes would be gigabytes in memory."""
+    rows = 2_000_000
+    row = {name: pl.repeat(0 if name == "sample" else None, rows, dtype=kind) for name, kind in SCHEMA.items()}
+    pl.select(**row | {"model": pl.repeat("m", rows), "prompt_id": pl.repeat("p", rows)}).write_parquet(
+        tmp_path / "many.parquet"
+    )
+    with pytest.raises(MalformedSource, match="2000000 answers"):
+        read_transcripts(tmp_path / "many.parquet")
+
+
+def test_a_file_is_read_by_its_name_and_not_as_a_pattern(tmp_path):
+    frame({"prompt_id": "p", "model": "m"}).write_parquet(tmp_path / "run[1].parquet")
+    frame({"prompt_id": "p", "model": "other"}).write_parquet(tmp_path / "run1.parquet")
+    assert models_of(tmp_path / "run[1].parquet") == ("m",)
+
+
 def test_the_declared_prompts_by_item_tell_apart_what_reads_alike(tmp_path):
     rows = [{"model": "m", "prompt": "Same?", "text": text, "id": text} for text in ("x", "y")]
     reading = Reading(columns={"item": ("id",)}, task="t", prompts_by="item")

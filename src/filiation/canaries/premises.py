@@ -10,7 +10,11 @@ NO_OTHERS = (
 NOT_CHOSEN = (
     "The recorded answers were not chosen among several recordings of the suspect by how they agree with the labels."
 )
-ASSUMPTIONS = (SECRET, NO_OTHERS, NOT_CHOSEN)
+NOT_PROMPTED = (
+    "The recorded answers are the suspect's own. Beside the prompt nothing stood before it that depends on the labels: no system prompt, "
+    "no earlier turn, no text that it could look up."
+)
+ASSUMPTIONS = (SECRET, NO_OTHERS, NOT_CHOSEN, NOT_PROMPTED)
 
 EXPOSURE = "The figures show exposure to the planted answers. They do not show how the exposure came about, nor who brought it about."
 NOT_EXCLUDED = (

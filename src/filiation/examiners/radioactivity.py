@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from filiation.canaries.premises import NO_OTHERS
 from filiation.errors import FiliationError
 from filiation.evidence import (
     Absent,
@@ -66,6 +67,7 @@ ASSUMPTIONS = (
     "The key was secret: nobody but the owner could mark text with it, or ask a detector that has it, before the suspect was trained.",
     "Each text was read by itself: nothing of another stood before the suspect.",
     "Which texts were read was fixed without regard to what the key says of the suspect's predictions.",
+    NO_OTHERS,
 )
 LIMITATIONS = (
     "Exposure to marked text is found, not how it came about: marked text may stand on the web as other text does.",

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from filiation.canaries.premises import NO_OTHERS
 from filiation.canaries.scoring import CONTROL_LOG10_P
 from filiation.errors import FiliationError
 from filiation.evidence import (
@@ -101,7 +102,9 @@ PREMISES = (
 """Of any text held against any key."""
 ASSUMPTIONS = (
     "The key was secret: nobody but the owner could mark text with it, or ask a detector that has it, before the suspect answered.",
-    "Which answers are examined was fixed without regard to what the key says of them.",
+    "What the suspect was asked, system prompts and earlier turns included, and which answers are examined, was fixed without regard to "
+    "what the key says: whoever has the key can tell an obedient model what to write.",
+    NO_OTHERS,
 )
 LIMITATIONS = (
     "absence of a mark says nothing: paraphrase, translation and other settings remove it",

@@ -49,6 +49,9 @@ REQUIRED = ("model", "prompt_id", "sample")
 EMPTY = {"lineage": "", "lab": "", "item": "", "prompt": "", "text": "", "parameters": "{}", "source_sha256": ""}
 """What stands for 'not recorded' in the columns that hold no nulls."""
 
+BOMB_ROWS = 1_000_000
+"""From so many rows on a file has to have a byte for each: prompts alone take more, and repetition is packed a thousandfold."""
+
 _LONE = re.compile("[\ud800-\udfff]")
 _DIGEST_ROWS = 20_000
 
@@ -184,10 +187,17 @@ def check_layout(schema: Mapping[str, Any], path: str | Path) -> None:
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path, _modified: int, _size: int) -> pl.DataFrame:
+def _read(path: Path, _modified: int, size: int) -> pl.DataFrame:
     with polars_errors(path):
         check_layout(pl.read_parquet_schema(path), path)
-        frame = pl.read_parquet(path, columns=list(SCHEMA))
+        rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
+        if rows > BOMB_ROWS and rows > size:
+            raise MalformedSource(
+                f"{rows} answers are said to stand in {size} bytes: it would fill the memory with repetitions",
+                exhibit=str(path),
+                advice=ADVICE,
+            )
+        frame = pl.read_parquet(path, columns=list(SCHEMA), glob=False)
     if not frame.height:
         raise MalformedSource("it holds no answers", exhibit=str(path), advice=ADVICE)
     empty = [name for name in REQUIRED if frame[name].null_count()]
