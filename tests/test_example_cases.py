@@ -1,10 +1,11 @@
-"""The example cases under examples/cases: they verify anywhere, one finds what is there, the other finds nothing.
+"""The example cases under examples/cases: they verify anywhere, and find what is there and nothing else.
 
 The truth is known from how `studies/cases` made the models; a foil's hits are whatever the record says.
 """
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -16,6 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from filiation.canaries import verification
+from filiation.canaries.opening import bundle_from
+from filiation.case.commitments import trust_of
 from filiation.case.reading import CaseRead, read_case
 from filiation.case.records import Examined, Manifest, Plan, Revealed, Sealed, Verification
 from filiation.challenge import compared_again
@@ -24,7 +28,9 @@ from filiation.proceedings.verifying import verify_case
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "cases"
 ACCUSATIONS = ("true", "false")
-CASES = (*ACCUSATIONS, "false-answered")
+ABOUT_WEIGHTS = (*ACCUSATIONS, "false-answered")
+PLANTED = "planted"
+CASES = (*ABOUT_WEIGHTS, PLANTED)
 ANOTHER_VERSION = "made by another state of the program: run 'python -m studies.cases' and commit what it leaves"
 
 ENVIRONMENTS = {
@@ -49,6 +55,10 @@ kernels, and under another build, was tried by hand (examples/cases/README.md)."
 JUDGED_ELSEWHERE = """
 import json, sys, time
 from pathlib import Path
+from filiation.canaries import premises
+from filiation.canaries.opening import bundle_from
+from filiation.canaries import verification
+from filiation.case.commitments import trust_of
 from filiation.case.reading import read_case
 from filiation.case.records import Examined
 from filiation.evidence import Examination, digest
@@ -106,7 +116,7 @@ def test_the_case_says_that_its_draw_was_the_claimants_choice(verified: dict[str
 
 @pytest.mark.parametrize("hours", ENVIRONMENTS)
 def test_judged_to_the_same_bytes_in_another_environment(elsewhere: Path, hours: float) -> None:
-    cases = [elsewhere / name for name in ACCUSATIONS]
+    cases = [elsewhere / name for name in (*ACCUSATIONS, PLANTED)]
     done = subprocess.run(
         [sys.executable, "-c", JUDGED_ELSEWHERE, *cases],
         env=os.environ | ENVIRONMENTS[hours],
@@ -164,7 +174,7 @@ def test_weights_find_the_laundered_copy_and_not_the_stranger(name: str, truth: 
     assert (conclusion.log10_likelihood_ratio > 0) is truth
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ABOUT_WEIGHTS)
 def test_no_foil_has_the_references_weights(name: str) -> None:
     foils = {who: record for who, record in records(name).items() if who != plan(name).suspect}
     assert set(plan(name).line_up.shares_explanation) <= set(foils)
@@ -190,7 +200,7 @@ def digests(manifest: Manifest) -> dict[str, str | None]:
     return {file.name: file.sha256 for file in manifest.files}
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ABOUT_WEIGHTS)
 def test_the_public_tokenizer_is_found_at_every_foil_and_so_tells_nothing(name: str) -> None:
     assert all(detects(finding(record, "tokenizer.merge-order")) for record in records(name).values())
 
@@ -199,6 +209,60 @@ def test_the_answer_compares_to_the_same_bytes() -> None:
     comparison = compared_again(EXAMPLES / "false", EXAMPLES / "false-answered")
     assert plan("false-answered").line_up.shares_explanation != plan("false").line_up.shares_explanation
     assert comparison.answers.case == read_case(EXAMPLES / "false").header.case  # type: ignore[union-attr]
+
+
+# ---------------------------------------------------------------------------------------------------- what was planted
+
+
+def test_the_student_of_the_planted_model_gives_the_planted_answers_and_no_foil_does() -> None:
+    """Truth from how the models were made: one foil was taught answers to the very same prompts, by a model that was never planted."""
+    found = {who: finding(record, "canaries.agreements") for who, record in records(PLANTED).items()}
+    assert {who for who, one in found.items() if detects(one)} == {plan(PLANTED).suspect}
+    assert set(plan(PLANTED).line_up.shares_explanation) < set(found)
+
+
+def test_by_construction_the_ratio_is_the_e_value_and_no_number_of_models_caps_it() -> None:
+    suspect = records(PLANTED)[plan(PLANTED).suspect]
+    conclusion = next(c for c in suspect.conclusions if c.proposition == "marks")
+    assert conclusion.null == "construction"
+    assert conclusion.log10_likelihood_ratio == finding(suspect, "canaries.agreements").log10_e > 6
+
+
+def test_nothing_that_was_not_planted_agrees() -> None:
+    suspect = finding(records(PLANTED)[plan(PLANTED).suspect], "canaries.agreements")
+    beside = {companion.name: companion.value for companion in suspect.companions}
+    assert beside["placebo keys"].startswith("0 of 999")
+    counts = [
+        int(value.partition(" of ")[0]) for name, value in beside.items() if name.startswith(("decoys", "control"))
+    ]
+    assert len(counts) == 6
+    assert max(counts) < suspect.count / 2
+
+
+def test_the_student_is_no_copy() -> None:
+    """It began at another base: the weights have nothing of the planted model's."""
+    suspect = records(PLANTED)[plan(PLANTED).suspect]
+    assert not detects(finding(suspect, "weights.double-matching"))
+
+
+def test_the_opened_batch_in_the_case_holds_under_the_certificates_that_the_plan_names() -> None:
+    case, settings = read_case(EXAMPLES / PLANTED), plan(PLANTED).parameters["canaries"]
+    marks = next(manifest for manifest in case.manifests.values() if manifest.kind == "marks")
+    bundle = bundle_from({file.name: case.data(file.sha256 or "") for file in marks.files})
+    found, checks = verification.verified(bundle, trust_of(settings), int(settings["commitments"]))
+    assert found is not None, checks
+    assert len(checks) == 6
+    stranger = dict(settings) | {"authorities": "00" * 32}
+    assert verification.verified(bundle, trust_of(stranger), 1)[0] is None
+
+
+def test_the_report_names_the_null_and_prints_the_premises() -> None:
+    (report,) = (EXAMPLES / PLANTED / "reports").glob("*.html")
+    text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", report.read_text("utf-8"))))
+    assert "by construction" in text
+    premises = finding(records(PLANTED)[plan(PLANTED).suspect], "canaries.agreements").assumptions
+    assert len(premises) >= 3
+    assert all(premise in text for premise in premises)
 
 
 # ------------------------------------------------------------------------------------------------------------- the files

@@ -1,7 +1,7 @@
 """Pictures of the example cases' reports for docs/pictures: `python -m studies.cases.pictures`.
 
-The statement on weights and the line-up, side by side, from each report on paper. Look at what comes out: the pages are
-chosen by number.
+Two pages of each report on paper, side by side: what came out and the line-up, or the statement on marks and the exact law. Look
+at what comes out: the pages are chosen by number.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CASES = ROOT / "examples" / "cases"
 PICTURES = ROOT / "docs" / "pictures"
-PAGES = (1, 8)
+PAGES = {"true": (1, 8), "false": (1, 8), "planted": (2, 3)}
 RESOLUTION = 68.0  # pixels per inch
 
 LAYOUT = """\
@@ -29,11 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m studies.cases.pictures", description=__doc__)
     parser.add_argument("--cases", type=Path, default=CASES, metavar="DIR", help="where the cases are")
     parser.add_argument("--output", type=Path, default=PICTURES, metavar="DIR", help="where the pictures are put")
-    parser.add_argument("--pages", type=int, nargs="+", default=PAGES, metavar="N", help="pages of the reports")
+    parser.add_argument("--only", choices=sorted(PAGES), help="one of the cases")
+    parser.add_argument("--pages", type=int, nargs="+", metavar="N", help="other pages of the reports")
     asked = parser.parse_args(arguments)
-    for name in ("true", "false"):
+    for name in [asked.only] if asked.only else PAGES:
         (report,) = (asked.cases / name / "reports").glob("*.pdf")
-        (asked.output / f"case-{name}.png").write_bytes(side_by_side(report, asked.pages))
+        (asked.output / f"case-{name}.png").write_bytes(side_by_side(report, asked.pages or PAGES[name]))
     return 0
 
 
