@@ -265,6 +265,23 @@ def test_one_stamp_is_said_to_be_few_and_none_is_refused(labelled: World) -> Non
         order_of(labelled, stamps={})
 
 
+def test_one_authority_under_two_names_is_one(labelled: World) -> None:
+    told, (one, _) = read_commitment(data_of(labelled)), labelled.authorities
+    twice = tuple(msgspec.structs.replace(told.authorities[0], name=name) for name in ("a0", "a1"))
+    data = commitment_file(msgspec.structs.replace(told, authorities=twice), labelled.signer)
+    stamps = {name: one.stamp(data) for name in ("a0", "a1")}
+    order = check_order(
+        data,
+        read_commitment(data),
+        stamps,
+        dict.fromkeys(stamps, one.certificate),
+        labelled.beacon,
+        labelled.beacon_certificate,
+        labelled.trust,
+    )
+    assert any("only 1 authority" in remark for remark in order.remarks)
+
+
 def test_a_stamp_of_something_else_is_refused(labelled: World) -> None:
     stamps, _ = stamps_of(labelled)
     with pytest.raises(RecordError):

@@ -294,7 +294,8 @@ def check_order(
             advice=f"only a beacon at least {MARGIN.seconds} s later than the last stamp counts",
         )
     used = (*(certificates[name] for name in times), *((of_beacon,) if of_beacon else ()))
-    return Order(times, pulse, _remarks(commitment, times, trust, lacking), _told(used))
+    roots = {fingerprints(certificates[name]) for name in times}
+    return Order(times, pulse, _remarks(commitment, len(roots), trust, lacking), _told(used))
 
 
 def _told(certificates: Sequence[bytes]) -> tuple[str, ...]:
@@ -375,13 +376,12 @@ def _unvouched(lacking: tuple[_Lack, ...]) -> RecordError:
     )
 
 
-def _remarks(
-    commitment: Committed, times: Mapping[str, datetime], trust: Trust, lacking: tuple[_Lack, ...]
-) -> tuple[str, ...]:
+def _remarks(commitment: Committed, roots: int, trust: Trust, lacking: tuple[_Lack, ...]) -> tuple[str, ...]:
+    """`roots`: how many root certificates the stamps lead to, because one authority may be named twice."""
     remarks = [each.remark for each in lacking]
-    if len(times) < AUTHORITIES:
+    if roots < AUTHORITIES:
         remarks.insert(
-            0, f"only {len(times)} authority stamped the commitment; two that know nothing of each other are asked for"
+            0, f"only {roots} authority stamped the commitment; two that know nothing of each other are asked for"
         )
     if not trust.keyid:
         remarks.append(
