@@ -26,7 +26,6 @@ from filiation.evidence import (
     Characteristic,
     Companion,
     Component,
-    Effect,
     Finding,
     Identity,
     Inconclusive,
@@ -44,6 +43,7 @@ from filiation.evidence import (
     round_against_accuser,
 )
 from filiation.examiners.examiner import Progress, Subject, silent
+from filiation.examiners.outcomes import common_fields, effect_of, inconclusive_of
 from filiation.measures.design import (
     SIZES,
     Design,
@@ -57,7 +57,6 @@ from filiation.measures.design import (
 )
 from filiation.sources.source import Source
 from filiation.statistics.e_values import log10_e_value_of_p
-from filiation.statistics.intervals import share_interval
 from filiation.statistics.likelihood import upper_limit
 from filiation.statistics.register import Calibration, RegisterEntry
 
@@ -205,10 +204,9 @@ def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Cal
     log10_p = math.log10((count + 1) / (lineages + 1))
     strangers = min(lineages, sum(kind.lineages for kind in entry.strangers))
     exceeding = min(strangers, sum(kind.exceeding for kind in entry.strangers))
-    low, high = share_interval(len(content["shared"]), len(content["features"]))
     return (
         Finding(
-            **_common(relations),
+            **common_fields(TESTS[0], relations.pair, VERSION),
             reason="examined; a class characteristic, which never identifies by itself",
             count=count,
             opportunities=lineages,
@@ -216,11 +214,8 @@ def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Cal
             log10_p=round_against_accuser(log10_p, accuses_when="small"),
             log10_e=round_against_accuser(log10_e_value_of_p(log10_p), accuses_when="large"),
             resolution_log10_p=round_against_accuser(-math.log10(lineages + 1), accuses_when="small"),
-            effect=Effect(
-                name="share of comparable design features that agree",
-                value=round(len(content["shared"]) / len(content["features"]), 6),
-                low=round(low, 6),
-                high=round(high, 6),
+            effect=effect_of(
+                "share of comparable design features that agree", len(content["shared"]), len(content["features"])
             ),
             power=Power(
                 threshold_log10_p=entry.detection_log10_p,
@@ -404,26 +399,5 @@ def _companions(content: Mapping[str, Any]) -> tuple[Companion, ...]:
 
 
 def _inconclusive(relations: Relations, reason: str) -> Inconclusive:
-    return Inconclusive(
-        **_common(relations),
-        reason=reason,
-        components=_components(relations) if relations.pair.content["population"] else (),
-        limitations=LIMITATIONS,
-        seed=relations.pair.seed,
-        observations=(digest(relations.pair),),
-    )
-
-
-def _common(relations: Relations) -> dict[str, Any]:
-    test = TESTS[0]
-    return {
-        "id": f"{test.id}:{relations.pair.first}|{relations.pair.second}",
-        "examiner": NAME,
-        "examiner_version": VERSION,
-        "test": test.id,
-        "proposition": test.proposition,
-        "alternative": test.alternative,
-        "relation_class": test.relation_class,
-        "characteristic": test.characteristic,
-        "null": test.null,
-    }
+    shown = _components(relations) if relations.pair.content["population"] else ()
+    return inconclusive_of(TESTS[0], relations.pair, reason, version=VERSION, components=shown, limitations=LIMITATIONS)

@@ -38,7 +38,6 @@ from filiation.evidence import (
     Inconclusive,
     Lineages,
     Multiplicity,
-    NotExamined,
     Null,
     Observation,
     Outcome,
@@ -52,7 +51,11 @@ from filiation.evidence import (
 )
 from filiation.examiners.examiner import Progress, Subject, silent
 from filiation.examiners.line_up import lineages_to_pass, validated_by
-from filiation.examiners.outcomes import common_fields
+from filiation.examiners.outcomes import (
+    common_fields,
+    inconclusive_of,
+    not_examined_of,
+)
 from filiation.measures.layers import same_depth
 from filiation.measures.neurons import one_thread
 from filiation.measures.representations import (
@@ -394,9 +397,11 @@ def _judge_halves(relations: Relations, controls: tuple[Identity, ...], calibrat
 def _judge_parts(relations: Relations, calibration: Calibration) -> Outcome:
     test, pair = PARTS, relations.pair
     if pair.content["kind"] != "gated":
-        return NotExamined(
-            **common_fields(test, pair, VERSION),
-            reason="not validated for ungated MLPs: without a gate a running neuron has one description, and two are needed",
+        return not_examined_of(
+            test,
+            pair,
+            "not validated for ungated MLPs: without a gate a running neuron has one description, and two are needed",
+            version=VERSION,
         )
     entry = _entry(test, pair, calibration)
     if isinstance(entry, str):
@@ -544,11 +549,4 @@ def _limits_of(pair: Relation) -> tuple[str, ...]:
 
 
 def _inconclusive(test: Test, pair: Relation, reason: str, components: tuple[Component, ...]) -> Inconclusive:
-    return Inconclusive(
-        **common_fields(test, pair, VERSION),
-        reason=reason,
-        components=components,
-        limitations=LIMITATIONS,
-        seed=pair.seed,
-        observations=(digest(pair),),
-    )
+    return inconclusive_of(test, pair, reason, version=VERSION, components=components, limitations=LIMITATIONS)

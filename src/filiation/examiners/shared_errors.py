@@ -56,7 +56,7 @@ from filiation.examiners.line_up import (
     related_matrix,
     suffices,
 )
-from filiation.examiners.outcomes import common_fields
+from filiation.examiners.outcomes import not_examined_of
 from filiation.measures import shared_errors
 from filiation.measures.shared_errors import (
     FEWEST_MODELS,
@@ -573,7 +573,7 @@ def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Cal
 def _judged(test: Test, relations: Relations, calibration: Calibration) -> Outcome:
     part = relations.pair.content["tests"][test.id]
     if "absent" in part:
-        return NotExamined(**common_fields(test, relations.pair, VERSION), reason=part["absent"])
+        return not_examined_of(test, relations.pair, part["absent"], version=VERSION)
     detail = part["detail"]
     outcome = judge_line_up(
         test,

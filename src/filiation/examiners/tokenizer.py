@@ -29,16 +29,13 @@ from filiation.evidence import (
     Coincidences,
     Companion,
     Component,
-    Effect,
     Finding,
     Identity,
     Inconclusive,
-    Lineages,
     Multiplicity,
     Null,
     Observation,
     Outcome,
-    Power,
     Proposition,
     Relation,
     Relations,
@@ -47,6 +44,14 @@ from filiation.evidence import (
     round_against_accuser,
 )
 from filiation.examiners.examiner import Progress, Subject, silent
+from filiation.examiners.outcomes import (
+    common_fields,
+    effect_of,
+    inconclusive_of,
+    registered_lineages,
+    registered_power,
+    share_to_detect,
+)
 from filiation.measures.token_order import (
     SharedTokens,
     Signature,
@@ -66,10 +71,7 @@ from filiation.sources.source import Source
 from filiation.sources.tokenizers import TokenizerDefinition
 from filiation.statistics.coincidences import log10_upper_tail, resolution_log10_p
 from filiation.statistics.e_values import log10_e_value
-from filiation.statistics.intervals import share_interval
-from filiation.statistics.likelihood import upper_limit
 from filiation.statistics.merging import bonferroni, holm
-from filiation.statistics.power import detectable_share
 from filiation.statistics.register import Calibration, RegisterEntry
 
 NAME = "tokenizer"
@@ -423,12 +425,9 @@ def _finding(
     """The finding of the role with the larger p; `cost` is log10 of what was searched."""
     count, opportunities = max(tallies, key=lambda tally: (_log10_p(tally, entry), tally))
     seen = Coincidences(count=count, opportunities=opportunities, chance=entry.chance)
-    low, high = share_interval(count, opportunities)
-    detectable = detectable_share(opportunities, _chance(entry), entry.detection_log10_p - cost)
-    strangers = sum(kind.lineages for kind in entry.strangers)
-    exceeding = sum(kind.exceeding for kind in entry.strangers)
+    detectable = share_to_detect(opportunities, _chance(entry), entry.detection_log10_p - cost)
     return Finding(
-        **_common(case, test),
+        **common_fields(test, case.relations.pair, VERSION),
         reason=reason,
         count=count,
         opportunities=opportunities,
@@ -436,23 +435,9 @@ def _finding(
         log10_p=round_against_accuser(bonferroni(log10_upper_tail(seen), cost), accuses_when="small"),
         log10_e=round_against_accuser(log10_e_value(seen) - cost, accuses_when="large"),
         resolution_log10_p=round_against_accuser(bonferroni(resolution_log10_p(seen), cost), accuses_when="small"),
-        effect=Effect(
-            name="share of pairs in the same order",
-            value=round(count / opportunities, 6),
-            low=round(low, 6),
-            high=round(high, 6),
-        ),
-        power=Power(
-            threshold_log10_p=entry.detection_log10_p,
-            detectable_share=1.0 if isinstance(detectable, Absent) else round(detectable, 6),
-            relations=entry.relatives,
-        ),
-        lineages=Lineages(
-            strangers=strangers,
-            strangers_exceeding=exceeding,
-            upper_limit=round(upper_limit(exceeding, strangers), 6),
-            controls=tuple(control.name for control in case.controls),
-        ),
+        effect=effect_of("share of pairs in the same order", count, opportunities),
+        power=registered_power(entry, detectable),
+        lineages=registered_lineages(entry, controls=tuple(control.name for control in case.controls)),
         multiplicity=multiplicity or Multiplicity(searched=1, rule="both roles counted, the larger p taken"),
         components=components,
         companions=companions,
@@ -481,30 +466,15 @@ def _inconclusive(
     components: tuple[Component, ...],
     companions: tuple[Companion, ...] = (),
 ) -> Inconclusive:
-    return Inconclusive(
-        **_common(case, test),
-        reason=reason,
+    return inconclusive_of(
+        test,
+        case.relations.pair,
+        reason,
+        version=VERSION,
         components=components,
         companions=companions,
         limitations=LIMITATIONS,
-        seed=case.relations.pair.seed,
-        observations=(digest(case.relations.pair),),
     )
-
-
-def _common(case: _Case, test: Test) -> dict[str, Any]:
-    pair = case.relations.pair
-    return {
-        "id": f"{test.id}:{pair.first}|{pair.second}",
-        "examiner": NAME,
-        "examiner_version": VERSION,
-        "test": test.id,
-        "proposition": test.proposition,
-        "alternative": test.alternative,
-        "relation_class": test.relation_class,
-        "characteristic": test.characteristic,
-        "null": test.null,
-    }
 
 
 def _chance(entry: RegisterEntry) -> float:

@@ -35,7 +35,6 @@ from filiation.evidence import (
     Inconclusive,
     Lineages,
     Multiplicity,
-    NotExamined,
     Null,
     Observation,
     Outcome,
@@ -49,7 +48,11 @@ from filiation.evidence import (
 )
 from filiation.examiners.examiner import Progress, Subject, silent
 from filiation.examiners.line_up import lineages_to_pass, validated_by
-from filiation.examiners.outcomes import common_fields
+from filiation.examiners.outcomes import (
+    common_fields,
+    inconclusive_of,
+    not_examined_of,
+)
 from filiation.measures.implicit_reward import implicit_rewards, kinship, log_probabilities
 from filiation.measures.refusal_direction import cosines, difference_of_means, dimensions_in_common, last_states
 from filiation.measures.representations import neutral_pieces
@@ -286,7 +289,7 @@ def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Cal
 def _judge_refusal(pair: Relation) -> Outcome:
     found = pair.content["refusal"]
     if "cosines" not in found:
-        return NotExamined(**common_fields(REFUSAL, pair, VERSION), reason=found["reason"])
+        return not_examined_of(REFUSAL, pair, found["reason"], version=VERSION)
     components = tuple(
         Component(kind="layer", name=str(layer), count=0, opportunities=0, note=f"cosine {cosine / SCALE:.3f}")
         for layer, cosine in enumerate(found["cosines"], start=1)
@@ -301,7 +304,7 @@ def _judge_reward(relations: Relations, controls: tuple[Identity, ...], calibrat
     test, pair = REWARD, relations.pair
     found = pair.content["reward"]
     if "correlation" not in found:
-        return NotExamined(**common_fields(test, pair, VERSION), reason=found["reason"])
+        return not_examined_of(test, pair, found["reason"], version=VERSION)
     shown = _correlations(relations)
     entry = next((entry for entry in calibration.entries if entry.test == test.id), None)
     if entry is None:
@@ -400,11 +403,4 @@ def _interval(correlation: float, texts: int) -> tuple[float, float]:
 
 
 def _inconclusive(test: Test, pair: Relation, reason: str, components: tuple[Component, ...]) -> Inconclusive:
-    return Inconclusive(
-        **common_fields(test, pair, VERSION),
-        reason=reason,
-        components=components,
-        limitations=LIMITATIONS,
-        seed=pair.seed,
-        observations=(digest(pair),),
-    )
+    return inconclusive_of(test, pair, reason, version=VERSION, components=components, limitations=LIMITATIONS)

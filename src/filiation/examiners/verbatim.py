@@ -32,7 +32,6 @@ from filiation.evidence import (
     Effect,
     Finding,
     Identity,
-    NotExamined,
     Null,
     Observation,
     Outcome,
@@ -51,7 +50,7 @@ from filiation.examiners.line_up import (
     observe_answers,
     related_matrix,
 )
-from filiation.examiners.outcomes import common_fields
+from filiation.examiners.outcomes import not_examined_of
 from filiation.examiners.text_kinship import (
     BLOCK,
     Gathered,
@@ -287,7 +286,7 @@ def _judged(
     whole = relations.pair.content
     content = whole[part]
     if "not_examined" in content:
-        return NotExamined(**common_fields(test, relations.pair, VERSION), reason=content["not_examined"])
+        return not_examined_of(test, relations.pair, content["not_examined"], version=VERSION)
     seen = content["summary"][test.id]
     low, high = share_interval(seen["count"], seen["opportunities"])
     current = whole["features"] == text_features.VERSION and whole["measure"] == measure.VERSION
