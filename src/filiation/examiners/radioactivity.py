@@ -13,7 +13,6 @@ read instead (examiners/watermark.py), with the same key, law and controls.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +43,7 @@ from filiation.examiners.watermark import judge_mark, may_be_marked, observe_mar
 from filiation.measures.radioactivity import open_windows
 from filiation.measures.watermarks import Tokens
 from filiation.sources.source import Source
+from filiation.sources.strict_json import json_or_none
 from filiation.sources.tokenising import pieces, token_ids, tokenizer_of
 from filiation.statistics.register import Calibration
 
@@ -144,7 +144,8 @@ def readings_of(source: Source, tokenizer: Any) -> Readings | Absent:
 
 def _part(text: str, parameters: str) -> str:
     """What was read of a text: its beginning, where it was too long."""
-    cut = json.loads(parameters or "{}").get("cut_at_byte")
+    told = json_or_none(parameters)
+    cut = told.get("cut_at_byte") if isinstance(told, dict) else None
     return text.encode()[:cut].decode("utf-8", "ignore") if isinstance(cut, int) else text
 
 
@@ -166,7 +167,7 @@ def _places(recorded: str) -> list[tuple[str, str | None]]:
     """The piece read at each place, and the likeliest piece there; nothing where it is not in the form of a reading."""
     try:
         return [
-            (str(piece), str(likeliest[0][0]) if likeliest else None) for piece, _, likeliest in json.loads(recorded)
+            (str(piece), str(likeliest[0][0]) if likeliest else None) for piece, _, likeliest in json_or_none(recorded)
         ]
     except (ValueError, TypeError, LookupError):
         return []

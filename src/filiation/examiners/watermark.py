@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,6 +70,7 @@ from filiation.measures.watermarks import (
 )
 from filiation.measures.watermarks.green_list import TABLE
 from filiation.sources.source import Source
+from filiation.sources.strict_json import json_or_none
 from filiation.sources.tokenising import token_ids, tokenizer_of
 from filiation.sources.transcripts import plain_content
 from filiation.statistics import watermark_tails as tails
@@ -263,21 +263,15 @@ def answers_of(source: Source) -> Answers | Absent:
 
 def texts_read(prompt: str, parameters: str) -> tuple[str, ...]:
     """System prompt and messages of a conversation, the last one last; the prompt alone where it is a plain text."""
-    system = _decoded(parameters).get("system", "") if parameters else ""
-    messages = _decoded(prompt) if prompt.startswith("[") else None
+    settings = json_or_none(parameters)
+    system = settings.get("system", "") if isinstance(settings, dict) else ""
+    messages = json_or_none(prompt) if prompt.startswith("[") else None
     said = (
         [plain_content(message.get("content")) for message in messages]
         if isinstance(messages, list) and all(isinstance(message, dict) for message in messages)
         else [prompt]
     )
     return tuple(text for text in (str(system), *said) if text)
-
-
-def _decoded(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return {}
 
 
 # -------------------------------------------------------------------------------------------------------------- relate

@@ -11,7 +11,6 @@ is one of the models present like any other. Models of one tokenizer are compare
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,12 +19,16 @@ from numpy.typing import NDArray
 
 from filiation.evidence import Absent
 from filiation.sources.source import Source
+from filiation.sources.strict_json import json_or_none
 
 Matrix = NDArray[np.float64]
 Scores = dict[tuple[str, int], float]
 """Prompt id and number of the text, to its natural log-likelihood."""
 
 FEWEST_MODELS = 3
+MOST_NATS = 1_000_000
+"""Per byte; more is no likelihood of a text, and no whole number that every reader of a record holds exactly."""
+MOST_BYTES = 1 << 40
 LEAST_SPREAD = 0.1
 """Of the median item's spread; an item on which all agree would otherwise be blown up to nothing but rounding."""
 
@@ -75,8 +78,8 @@ def scores_of(source: Source) -> Scores:
 def _values(recorded: str | None) -> list[float]:
     """One finite number per option; nothing where one is missing."""
     try:
-        values = [float(entry[1]) for entry in json.loads(recorded or "[]")]
-    except (TypeError, ValueError, LookupError):
+        values = [float(entry[1]) for entry in json_or_none(recorded or "[]")]
+    except (TypeError, ValueError, LookupError, OverflowError):
         return []
     return values if all(np.isfinite(values)) else []
 
@@ -98,15 +101,15 @@ def per_byte(source: Source, scale: int = 1_000_000) -> dict[str, int]:
         "prompt_id", "prompt", "log_probabilities", "parameters"
     ).iter_rows():
         values, size = _values(recorded), _bytes_read(parameters, text)
-        if len(values) == 1 and size:
+        if len(values) == 1 and size and abs(values[0]) / size <= MOST_NATS:
             found.setdefault(prompt, set()).add(round(values[0] / size * scale))
     return {prompt: told.pop() for prompt, told in found.items() if len(told) == 1}
 
 
 def _bytes_read(parameters: str, text: str) -> int:
     """As recorded, where a text was cut; else all of it."""
-    try:
-        told = json.loads(parameters)["bytes"]
-    except (ValueError, LookupError, TypeError):
+    settings = json_or_none(parameters)
+    told = settings.get("bytes") if isinstance(settings, dict) else None
+    if told is None:
         return len(text.encode())
-    return told if isinstance(told, int) and told > 0 else 0
+    return told if isinstance(told, int) and 0 < told < MOST_BYTES else 0

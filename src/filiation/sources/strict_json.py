@@ -26,6 +26,14 @@ def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
+def json_or_none(text: str) -> Any:
+    """What a field of somebody's table says as JSON; None where it is none, so that one row cannot stop a whole comparison."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def read_json_object(data: bytes, *, what: str, exhibit: str, limit: int = CONFIGURATION_LIMIT) -> dict[str, Any]:
     """The JSON object in `data`. Raises MalformedSource where it is not one, or is one that two readers may read apart."""
     advice = "fetch the file again; a page of HTML or a Git LFS pointer in its place is a failed download"
