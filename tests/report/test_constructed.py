@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filiation.evidence import Companion, Inconclusive, NotExamined, Null
+from filiation.evidence import Coincidences, Companion, Inconclusive, NotExamined, Null
 from filiation.report import constructed_pictures, wording
 from filiation.report.case_contents import case_contents
 from filiation.report.case_html import render
@@ -19,6 +19,7 @@ from filiation.report.contents import contents
 from filiation.report.html import html, notebook_html
 from filiation.report.pictures import scale
 from filiation.sources.marks import NONE
+from filiation.statistics.e_values import log10_e_value
 from filiation.statistics.scale import word
 from tests.report import case_sample, sample, sample_constructed
 from tests.report.test_terminal import printed
@@ -79,10 +80,12 @@ def test_the_columns_of_a_law_hold_all_of_it_and_its_tail_falls(opportunities, c
 
 def of_counts(count: int, opportunities: int, chance: float) -> Law | None:
     finding = sample_constructed.constructed("canaries.agreements", companions=())
+    cost = finding.multiplicity.log10_cost
+    e = log10_e_value(Coincidences(count=count, opportunities=opportunities, chance=chance))
     return law(
         msgspec.structs.replace(
-            finding, count=count, opportunities=opportunities, chance=chance,
-            log10_p=min(0.0, sample.upper_tail(count, opportunities, chance) + finding.multiplicity.log10_cost),
+            finding, count=count, opportunities=opportunities, chance=chance, log10_e=e - cost,
+            log10_p=min(0.0, sample.upper_tail(count, opportunities, chance) + cost),
         )
     )  # fmt: skip
 
@@ -103,6 +106,17 @@ def test_a_law_is_drawn_only_where_the_figures_are_those_of_the_binomial():
     assert law(msgspec.structs.replace(agreeing, null=Null.MODEL)) is None
     assert law(msgspec.structs.replace(agreeing, chance=0.0, opportunities=10**12)) is None
     assert law(sample_constructed.broken()) is rarities(sample_constructed.broken()) is None
+
+
+def test_a_chance_of_one_is_not_told_as_coincidences_under_another_law():
+    """A sum of ranks in the middle of its law: paid for, its p is 1, as that of the binomial law would be."""
+    ranked = msgspec.structs.replace(
+        sample_constructed.by_ranks(), count=930, opportunities=1_900, log10_p=0.0, log10_e=-1.5
+    )
+    assert not is_binomial(ranked)
+    told = wording.sentence(ranked)
+    assert "whatever the others did" not in told
+    assert "no chance below 1 is left" in told
 
 
 def test_everybody_stands_under_the_law_and_keys_and_further_answers_do_not():

@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
-from filiation.evidence import Companion, Finding, Null, Outcome
+from filiation.evidence import Coincidences, Companion, Finding, Null, Outcome
 from filiation.statistics.coincidences import LN10, log_binomial_tail
+from filiation.statistics.e_values import log10_e_value
 
 MOST_OPPORTUNITIES = 10_000_000
 """Of more the law is not drawn: a broken or hostile record would cost minutes."""
@@ -175,11 +176,18 @@ def all_beside(outcome: Outcome) -> tuple[Beside, ...]:
 
 
 def is_binomial(finding: Finding) -> bool:
-    """Whether the finding's p is the binomial tail of its own figures, what was searched paid for: then its law can be drawn."""
+    """Whether the finding's p is the binomial tail of its own figures, what was searched paid for: then its law can be drawn.
+
+    A p of 1 does not tell, because paid for it is 1 under many a law: there the e-value has to be the binomial one.
+    """
     if not (0 <= finding.count <= finding.opportunities <= MOST_OPPORTUNITIES and 0.0 < finding.chance < 1.0):
         return False
+    cost = finding.multiplicity.log10_cost
     tail = _tail(finding.count, finding.opportunities, finding.chance)
-    return abs(min(0.0, tail + finding.multiplicity.log10_cost) - finding.log10_p) < 0.01
+    if abs(min(0.0, tail + cost) - finding.log10_p) >= 0.01:
+        return False
+    seen = Coincidences(count=finding.count, opportunities=finding.opportunities, chance=finding.chance)
+    return finding.log10_p < 0.0 or abs(log10_e_value(seen) - cost - finding.log10_e) < 0.01
 
 
 def law(outcome: Outcome) -> Law | None:

@@ -613,10 +613,12 @@ def _by_construction(finding: Finding) -> str:
         seen = f"We counted {whole(finding.count)} of at most {whole(finding.opportunities)}."
         law = f"a share of {chance(finding.chance)} is expected, and the law of the statistic is known exactly, or bounded from above"
     tail = _tail(finding) if is_binomial(finding) else f"The chance of so much or more is {_chance_of_so_many(finding)}"
+    rarity = f"{tail[:-1]}{one_in(finding.log10_p)}, by construction, if the premises hold."
+    if finding.log10_p >= 0.0:  # 'the chance is 1' would be read as that of the count alone
+        rarity = "Once what was searched is paid for, no chance below 1 is left."
     return (
         f"{seen} Lots that the owner drew in secret, and had committed to before, decided what counts: for "
-        f"whoever does not depend on them {law}. {tail[:-1]}{one_in(finding.log10_p)}, by construction, if the "
-        "premises hold."
+        f"whoever does not depend on them {law}. {rarity}"
     )
 
 
