@@ -5,6 +5,7 @@ The truth is known from how `studies/cases` made the models; a foil's hits are w
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import os
@@ -12,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -19,12 +21,14 @@ import pytest
 
 from filiation.canaries import verification
 from filiation.canaries.opening import bundle_from
+from filiation.case.beacons import read_beacon
 from filiation.case.commitments import trust_of
 from filiation.case.reading import CaseRead, read_case
-from filiation.case.records import Examined, Manifest, Plan, Revealed, Sealed, Verification
+from filiation.case.records import Announcement, Examined, Manifest, Plan, Revealed, Sealed, Verification
 from filiation.challenge import compared_again
 from filiation.evidence import Examination, Finding
 from filiation.proceedings.verifying import verify_case
+from studies.practice_beacon import CHAIN, PracticeBeacon
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "cases"
 ACCUSATIONS = ("true", "false")
@@ -254,6 +258,17 @@ def test_the_opened_batch_in_the_case_holds_under_the_certificates_that_the_plan
     assert len(checks) == 6
     stranger = dict(settings) | {"authorities": "00" * 32}
     assert verification.verified(bundle, trust_of(stranger), 1)[0] is None
+
+
+def test_a_practice_pulse_holds_under_its_certificate_and_says_that_it_is_not_of_nist() -> None:
+    """Laid out by the study's own code, read by the program's."""
+    beacon, moment = PracticeBeacon.made(), datetime(2026, 11, 21, 12, tzinfo=UTC)
+    sha256 = hashlib.sha256(beacon.certificate).hexdigest()
+    announced = Announcement(basis="nist", chain=CHAIN, time=f"{moment:%Y-%m-%dT%H:%M:%SZ}", certificate=sha256)
+    pulse = read_beacon(beacon.pulse(moment), announced, beacon.certificate)
+    assert pulse.time == moment
+    assert "not of NIST" in pulse.described
+    assert pulse.randomness != read_beacon(beacon.pulse(moment), announced, beacon.certificate).randomness
 
 
 def test_the_report_names_the_null_and_prints_the_premises() -> None:
