@@ -1,6 +1,6 @@
 """How well planted canaries survive: what is done to weights, and distillation into a student that never saw a planted line.
 
-    python -m studies.canary_survival                 # full: 256 canaries, three lineages, about forty minutes of one core
+    python -m studies.canary_survival                 # full: 256 canaries, two lineages, about twenty-five minutes of one core
     python -m studies.canary_survival --lineages 1    # the first of them alone
     python -m studies.canary_survival --size small    # 32 canaries, under three minutes; prints, writes nothing
 
@@ -81,7 +81,10 @@ LOG10_ALPHA, POWER = -12.0, 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One size of the study. Lines count chat lines; `shares` are pairs of exposures and of other lines around them."""
+    """One size of the study. Lines count chat lines; `shares` are pairs of exposures and of other lines around them.
+
+    `treatments`: those of planted weights that are made, by the end of their names; all where none is named.
+    """
 
     canaries: int
     size: Size
@@ -92,6 +95,7 @@ class Plan:
     student_lines: int
     shares: tuple[tuple[int, int], ...]
     arms: tuple[str, ...] = ("text", "logits")
+    treatments: tuple[str, ...] = ()
     rows: int = 32
     learning_rate: float = 3e-3
     seed: int = 20_261_121
@@ -143,8 +147,19 @@ PLANS = {
         seed=3,
     ),
 }
-_MAIN = replace(PLANS["full"], arms=("text",), exposures=(0, 4, 16, 64), shares=())
-FURTHER = {"full": (replace(_MAIN, seed=31), replace(_MAIN, seed=47))}
+FURTHER = {
+    "full": (
+        replace(
+            PLANS["full"],
+            doses=(16, 64),
+            arms=("text",),
+            exposures=(4, 16),
+            shares=(),
+            treatments=("tune-tests-brief", "int4", "merged-unplanted"),
+            seed=31,
+        ),
+    )
+}
 """Lineages after the first, with their main points only."""
 
 
@@ -165,6 +180,7 @@ class Point:
 def points(plan: Plan) -> Iterator[Point]:
     """All models, parents first; what matters most comes first, so that a stopped run has it."""
     top = f"planted-{max(plan.doses)}"
+    treated = plan.treatments or ("",)
     yield _founded("base", "one", plan.seed, "base, never planted")
     yield _founded("stranger", "two", plan.seed + 1, "stranger: other seed, other text")
     yield Point(
@@ -175,7 +191,7 @@ def points(plan: Plan) -> Iterator[Point]:
         settings={"method": "planted", "dose": 0},
     )
     yield _planted(max(plan.doses))
-    yield from _derived(top)
+    yield from (point for point in _derived(top) if point.name.endswith(treated))
     for arm in plan.arms:
         for exposures in plan.exposures:
             yield _student(top, arm, exposures, plan.student_lines, "student")
@@ -183,7 +199,7 @@ def points(plan: Plan) -> Iterator[Point]:
         yield _student(top, "text", exposures, lines, "share")
     for dose in sorted(plan.doses, reverse=True)[1:]:
         yield _planted(dose)
-        yield from _without_training(f"planted-{dose}")
+        yield from (point for point in _without_training(f"planted-{dose}") if point.name.endswith(treated))
 
 
 def _planted(dose: int) -> Point:
