@@ -247,7 +247,10 @@ def test_prompts_for_a_recording_do_not_tell_canaries_from_decoys(desk: Desk, tm
 
 OWNER_REFUSED = {
     "prepare into a folder that holds some": ("prepare", "{canaries}"),
-    "commit twice": ("commit", "{canaries}", "--secret", "{secret}", "--signing-key", "{signing}", "--claimant", "x", "--number", "1"),
+    "commit twice": (
+        "commit", "{canaries}", "--secret", "{secret}", "--signing-key", "{signing}", "--claimant", "x", "--number", "1",
+        "--authority-certificate", "a0={folder}/a0.pem",
+    ),
     "label twice": ("label", "{canaries}", "--signing-key", "{signing}", "--beacon", "{beacon}"),
     "plant without a dose": ("plant", "{canaries}", "--secret", "{secret}", "--recipient", "r", "-o", "{folder}/x.jsonl"),
     "plant a batch that was opened": (
@@ -332,8 +335,41 @@ def test_own_candidates_and_a_late_announcement(tmp_path, desk: Desk, capsys) ->
     assert run("prepare", tmp_path / "c", "--from", tmp_path / "own.jsonl", "--batch-size", 2) == 0
     assert "4 canaries with 2 options and 4 decoys, in 2 batches" in capsys.readouterr().out
     words = ("--secret", tmp_path / "k", *desk.signing, "--claimant", "x", "--number", 1)
+    assert run("commit", tmp_path / "c", *words) == 2
+    assert "no time-stamping authority is named" in capsys.readouterr().err
+    words += ("--authority-certificate", f"a0={desk.folder / 'a0.pem'}")
     assert run("commit", tmp_path / "c", *words, "--beacon-at", "2024-01-01T00:00:00Z") == 2
     assert "would not be later" in capsys.readouterr().err
     assert not (tmp_path / "k").exists()  # a key without a commitment would stand in the way of the next one
     assert run("commit", tmp_path / "c", *words) == 0
-    assert "warning: 0 authorities have stamped this" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert hashlib.sha256((tmp_path / "c" / "commitment.json").read_bytes()).hexdigest() in told
+    assert "warning: one authority is named, and two are asked for" in told
+    assert run("commit", tmp_path / "c", *words, "--secret", tmp_path / "another") == 2
+    assert not (tmp_path / "another").exists()
+
+
+def test_stamps_are_brought_as_files(tmp_path, desk: Desk, capsys) -> None:
+    """Without a network: authorities are named by their certificates, and stamps are brought to 'label'."""
+    folder = tmp_path / "canaries"
+    assert run("prepare", folder, "--batches", 1, "--batch-size", 2, "--quiet") == 0
+    moment = json.loads((desk.folder / "beacon.json").read_bytes())["pulse"]
+    words = ("--secret", tmp_path / "k", *desk.signing, "--claimant", "x", "--number", 2, "--beacon", "nist")
+    words += ("--beacon-at", moment["timeStamp"], "--beacon-chain", moment["chainIndex"])
+    words += ("--beacon-certificate", desk.folder / "beacon.pem")
+    for number in range(2):
+        words += ("--authority-certificate", f"a{number}={desk.folder / f'a{number}.pem'}")
+    assert run("commit", folder, *words) == 0
+    assert "stamped by the others before the beacon" in capsys.readouterr().out
+    labelling = ("label", folder, *desk.signing, "--beacon", desk.folder / "beacon.json")
+    assert run(*labelling) == 4
+    for number, authority in enumerate(desk.authorities):
+        (tmp_path / f"a{number}.tsr").write_bytes(authority.stamp((folder / "commitment.json").read_bytes()))
+        labelling += ("--stamp", f"a{number}={tmp_path / f'a{number}.tsr'}")
+    assert run(*labelling, "--stamp", f"another={tmp_path / 'a0.tsr'}") == 2
+    assert not (folder / "commitment.a0.tsr").exists()
+    assert run(*labelling) == 0
+    assert "after the stamp of a1" in capsys.readouterr().out
+    assert run("reveal", folder, "--secret", tmp_path / "k", *desk.signing, "--batch", 0, "--verifier", "v", "--suspect", "s",
+               "--considered", 1) == 0  # fmt: skip
+    assert run("verify", folder / "opened-000", *desk.trusted) == 0

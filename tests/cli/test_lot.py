@@ -160,7 +160,10 @@ def test_the_same_again_draws_and_opens_the_same(desk: Desk) -> None:
 def test_stamps_and_beacon_as_files(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a network: authorities are named by their certificates, stamps are brought to 'draw'."""
     assert run(*desk.committing("order", "offline"), *desk.certificates) == 0
-    assert "2 more are named: have" in capsys.readouterr().out
+    assert (
+        "stamped by the others before the beacon, by any means, and give 'filiation lot draw' --stamp"
+        in capsys.readouterr().out
+    )
     assert run(*desk.drawing("offline")) == 4
     words: tuple[object, ...] = ()
     for authority in AUTHORITIES:
@@ -202,16 +205,35 @@ def test_a_secret_is_not_overwritten_and_none_is_left_without_a_lot(
     before = desk.at("order.secret").read_bytes()
     assert run(*desk.committing("order"), *desk.certificates) == 2
     assert desk.at("order.secret").read_bytes() == before
-    late = (*desk.committing("order", "late"), "--beacon", "quicknet", "--beacon-at", "2024-01-01T00:00:00Z")
+    again = (*desk.committing("order"), "--secret", desk.at("another.secret"))
+    assert run(*again, *desk.certificates) == 2
+    assert "holds a lot already" in capsys.readouterr().err
+    assert not desk.at("another.secret").exists()
+    late = (
+        *desk.committing("order", "late"),
+        *desk.certificates,
+        "--beacon",
+        "quicknet",
+        "--beacon-at",
+        "2024-01-01T00:00:00Z",
+    )
     assert run(*late) == 2
     assert "would not be later" in capsys.readouterr().err
     assert not desk.at("late.secret").exists()
 
 
 def test_a_lot_without_a_stamp_is_warned_of_and_not_drawn(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(*desk.committing("twins", "unstamped")) == 0
-    assert "warning: without a stamp nothing that is drawn counts" in capsys.readouterr().out
+    assert run(*desk.committing("twins", "unstamped"), *desk.certificates) == 0
+    assert "warning: without a stamp nothing counts" in capsys.readouterr().out
     assert run(*desk.drawing("unstamped")) == 4
+
+
+def test_a_lot_that_nobody_could_ever_stamp_is_refused(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*desk.committing("twins", "nobody")) == 2
+    assert "no time-stamping authority is named" in capsys.readouterr().err
+    assert run(*desk.committing("twins", "nobody"), "--authority", "a0=http://localhost:1/") == 2
+    assert not desk.at("nobody").exists()
+    assert not desk.at("nobody.secret").exists()
 
 
 REFUSED: dict[str, tuple[tuple[object, ...], int, str]] = {

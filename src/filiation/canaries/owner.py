@@ -24,7 +24,16 @@ from filiation.canaries.canary import Canary, read_canaries, written
 from filiation.canaries.card import Card, card_of
 from filiation.canaries.commitment import Commitment, commitment_file, committed, read_commitment
 from filiation.canaries.planting import Planted, Slots, refuse_decoys
-from filiation.case.commitments import Order, Trust, check_order, named_authorities, sha256_of, stamps_of
+from filiation.case.commitments import (
+    Authority,
+    Order,
+    Trust,
+    check_named,
+    check_order,
+    named_authorities,
+    sha256_of,
+    stamps_of,
+)
 from filiation.case.files import make_folder, read_file, write_file
 from filiation.case.records import Announcement
 from filiation.case.signing import Signer
@@ -102,6 +111,7 @@ def commit(
     signer: Signer,
     now: datetime,
     stampers: Sequence[tuple[Stamper, bytes]] = (),
+    certificates: Mapping[str, bytes] | None = None,
     beacon_certificate: bytes = b"",
     cohorts: int = 1,
     number: int = 1,
@@ -109,13 +119,16 @@ def commit(
 ) -> tuple[Commitment, tuple[str, ...]]:
     """Commit, have it stamped, and write it down; the second value says why an authority gave no stamp.
 
-    `stampers`: each with its root certificate (PEM). Raises UsageError where there is a commitment already, or where the announced beacon
-    would not be later than the stamps: then nothing is written.
+    `stampers`: who is asked, each with its root certificate (PEM); `certificates`: those of authorities by name whose stamps will be
+    brought to `label` as files. Raises UsageError where there is a commitment already, or where the announced beacon would not be later
+    than the stamps: then nothing is written.
     """
     if holding.at(opening.COMMITMENT_FILE).exists():
         raise UsageError(
             f"{holding.folder} is committed to already", advice="prepare other canaries for another commitment"
         )
+    brought = certificates or {}
+    later = tuple(Authority(name=name, certificate=sha256_of(pem)) for name, pem in brought.items())
     commitment = committed(
         holding.canaries(),
         key,
@@ -126,12 +139,12 @@ def commit(
         cohorts=cohorts,
         number=number,
         earlier=earlier,
-        authorities=named_authorities(stampers),
+        authorities=(*named_authorities(stampers), *later),
     )
     data = commitment_file(commitment, signer)
     stamps, missing = stamps_of(data, commitment, stampers, now)
-    certificates = {stamper.authority.name: certificate for stamper, certificate in stampers}
-    _write_commitment(holding, data, stamps, certificates, beacon_certificate)
+    asked = {stamper.authority.name: certificate for stamper, certificate in stampers}
+    _write_commitment(holding, data, stamps, {**asked, **brought}, beacon_certificate)
     return commitment, missing
 
 
@@ -154,14 +167,30 @@ def _write_commitment(
 # ----------------------------------------------------------------------------------------------------------------- label
 
 
-def label(holding: Holding, beacon: bytes, *, signer: Signer, now: datetime, certificate: bytes = b"") -> Order:
-    """Take the announced beacon in, once it is verified and later than every stamp. Raises RecordError where it is not."""
+def label(
+    holding: Holding,
+    beacon: bytes,
+    *,
+    signer: Signer,
+    now: datetime,
+    certificate: bytes = b"",
+    stamps: Mapping[str, bytes] | None = None,
+) -> Order:
+    """Take the announced beacon in, once it is verified and later than every stamp. Raises RecordError where it is not.
+
+    `stamps`: those that were brought as files, by authority. Raises UsageError for one that the commitment does not name, or of which
+    another stamp is there.
+    """
     commitment, sha256 = holding.commitment()
     _check_signer(commitment, signer)
+    brought = stamps or {}
+    _check_brought(holding, commitment, brought)
     if holding.at(opening.BEACON_FILE).exists():
         raise UsageError("there are labels already", exhibit=str(holding.folder), advice="a commitment has one beacon")
     certificate = certificate or _perhaps(holding.at(opening.BEACON_CERTIFICATE_FILE))
-    order = _order(holding, beacon, certificate)
+    order = _order(holding, beacon, certificate, brought)
+    for name, stamp in brought.items():
+        write_file(holding.at(opening.stamp_name(name)), stamp)
     if certificate:
         write_file(holding.at(opening.BEACON_CERTIFICATE_FILE), certificate)
     body = exposure.Labelled(beacon=sha256_of(beacon))
@@ -170,11 +199,22 @@ def label(holding: Holding, beacon: bytes, *, signer: Signer, now: datetime, cer
     return order
 
 
-def _order(holding: Holding, beacon: bytes, certificate: bytes) -> Order:
+def _check_brought(holding: Holding, commitment: Commitment, stamps: Mapping[str, bytes]) -> None:
+    check_named(commitment, stamps)
+    for name, stamp in stamps.items():
+        if _perhaps(holding.at(opening.stamp_name(name))) not in (b"", stamp):
+            raise UsageError(
+                f"a stamp of {name} is there already, and is another one",
+                exhibit=str(holding.folder),
+                advice="a commitment has one stamp of each authority",
+            )
+
+
+def _order(holding: Holding, beacon: bytes, certificate: bytes, brought: Mapping[str, bytes] | None = None) -> Order:
     data = read_file(holding.at(opening.COMMITMENT_FILE))
     commitment = read_commitment(data)
     names = [authority.name for authority in commitment.authorities]
-    stamps = {name: _perhaps(holding.at(opening.stamp_name(name))) for name in names}
+    stamps = {name: _perhaps(holding.at(opening.stamp_name(name))) for name in names} | dict(brought or {})
     return check_order(
         data,
         commitment,

@@ -141,6 +141,16 @@ def named_authorities(stampers: Sequence[tuple[Stamper, bytes]]) -> tuple[Author
     )
 
 
+def check_named(commitment: Committed, stamps: Mapping[str, bytes]) -> None:
+    """UsageError where a stamp is brought, by the name of its authority, of one that the statement does not name."""
+    unknown = sorted(set(stamps) - {authority.name for authority in commitment.authorities})
+    if unknown:
+        raise UsageError(
+            f"the commitment names no authority {', '.join(unknown)[:200]}",
+            advice="give the stamps of authorities that were named with their certificates when it was made",
+        )
+
+
 def stamps_of(
     data: bytes, commitment: Committed, stampers: Sequence[tuple[Stamper, bytes]], now: datetime
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
@@ -262,7 +272,8 @@ def check_stamps(
         raise RecordError(
             "no authority that counts has stamped the commitment, so nothing shows that it was made before the beacon",
             exhibit="the commitment",
-            advice="commit again with two time-stamping authorities; what an unstamped commitment leads to counts for nothing",
+            advice="bring stamps of the named authorities from before the beacon, or commit again; what an unstamped commitment leads "
+            "to counts for nothing",
         )
     return found
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from filiation.cli.canary.options import bytes_of, now
 from filiation.errors import UsageError
+from filiation.report.wording import plural
 
 if TYPE_CHECKING:
+    from filiation.case.commitments import Committed
     from filiation.case.records import Announcement
     from filiation.case.time_stamps import Stamper
 
@@ -45,18 +47,51 @@ def announced(beacon: str, when: datetime, chain: str, certificate: Path | None)
     )
 
 
-def stampers_of(authorities: dict[str, str], certificates: dict[str, str]) -> list[tuple[Stamper, bytes]]:
-    """Who stamps, from addresses and files of root certificates by name. Raises UsageError where the names differ."""
+def authorities_of(
+    asked: dict[str, str], certificates: dict[str, str]
+) -> tuple[list[tuple[Stamper, bytes]], dict[str, bytes]]:
+    """Who is asked for a stamp, with root certificates, and the root certificates of those whose stamps will be brought as files.
+
+    `asked`: addresses by name; `certificates`: files of root certificates by name. Raises UsageError where an authority has no certificate,
+    or where none is named: a statement is stamped by those that it names, and one that nobody can stamp counts for nothing.
+    """
     from filiation.case.records import Authority
     from filiation.case.time_stamps import HttpStamper
 
-    if set(authorities) != set(certificates):
+    if set(asked) - set(certificates):
         raise UsageError(
-            "each authority has an address and a root certificate",
+            "each authority has a root certificate",
             advice="give --authority NAME=URL and --authority-certificate NAME=FILE for the same names",
         )
-    made: list[tuple[Stamper, bytes]] = []
-    for name, url in authorities.items():
-        certificate = bytes_of(Path(certificates[name]))
-        made.append((HttpStamper(Authority(name=name, url=url, certificate=""), certificate), certificate))
-    return made
+    if not certificates:
+        raise UsageError(
+            "no time-stamping authority is named, and what nobody has stamped counts for nothing",
+            advice="give --authority NAME=URL and --authority-certificate NAME=FILE, twice; see docs/planted-marks.md, 'Stamps and beacon'",
+        )
+    roots = {name: bytes_of(Path(file)) for name, file in certificates.items()}
+    stampers: list[tuple[Stamper, bytes]] = [
+        (HttpStamper(Authority(name=name, url=url, certificate=""), roots[name]), roots[name])
+        for name, url in asked.items()
+    ]
+    return stampers, {name: root for name, root in roots.items() if name not in asked}
+
+
+def stamping_told(file: Path, commitment: Committed, missing: tuple[str, ...], stamped: int, verb: str) -> list[str]:
+    """Who has stamped the commitment's file, what is still to be done before the beacon, and how `verb` gets it; in lines."""
+    from filiation.case.beacons import address
+    from filiation.case.commitments import AUTHORITIES
+
+    lines = [f"time-stamped by {plural(stamped, 'authority')}", *(f"not stamped: {reason}" for reason in missing)]
+    if stamped < len(commitment.authorities):
+        lines.append(
+            f"have {file} stamped by the others before the beacon, by any means, and give '{verb}' --stamp NAME=FILE"
+        )
+    if len(commitment.authorities) < AUTHORITIES:
+        lines.append("warning: one authority is named, and two are asked for")
+    elif stamped < AUTHORITIES:
+        lines.append(f"warning: without a stamp nothing counts, and {AUTHORITIES} are asked for")
+    return [
+        *lines,
+        f"announced: once it is there, curl -o round.json {address(commitment.announcement)}",
+        f"  and give it to '{verb}' --beacon round.json",
+    ]

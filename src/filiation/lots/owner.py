@@ -19,6 +19,7 @@ from filiation.case.commitments import (
     Authority,
     Trust,
     certificate_name,
+    check_named,
     named_authorities,
     sha256_of,
     stamps_of,
@@ -149,7 +150,7 @@ def draw(
     `stamps`: those that were brought as files, by authority. A lot is drawn by one beacon; the same one again draws the same again.
     Raises RecordError where a check fails, UsageError where another beacon was there.
     """
-    _check_named(holding.commitment(), stamps or {})
+    check_named(holding.commitment(), stamps or {})
     given = {stamp_name(name): stamp for name, stamp in (stamps or {}).items()}
     given |= {BEACON_FILE: beacon} | ({BEACON_CERTIFICATE_FILE: certificate} if certificate else {})
     for name, content in given.items():
@@ -163,15 +164,6 @@ def draw(
     for name, content in given.items():
         write_file(holding.at(name), content)
     return lot
-
-
-def _check_named(commitment: Commitment, stamps: Mapping[str, bytes]) -> None:
-    unknown = sorted(set(stamps) - {authority.name for authority in commitment.authorities})
-    if unknown:
-        raise UsageError(
-            f"the commitment names no authority {', '.join(unknown)[:200]}",
-            advice="give the stamps of authorities that were named with their certificates when it was made",
-        )
 
 
 def _lot(holding: Holding, secret: bytes, given: Mapping[str, bytes]) -> Lot:

@@ -10,7 +10,8 @@ import typer
 
 from filiation.cli.canary.options import Folder, Quiet, Secret, SigningKey, bytes_of, now, signer
 from filiation.cli.case.acting import pairs
-from filiation.cli.commitments import announced, moment, stampers_of
+from filiation.cli.commitments import announced, authorities_of, moment, stamping_told
+from filiation.report.wording import whole
 
 if TYPE_CHECKING:
     from filiation.canaries.commitment import Commitment
@@ -32,7 +33,11 @@ def commit(
         typer.Option(help="A time-stamping authority (RFC 3161); give two.", metavar="NAME=URL"),
     ] = None,
     authority_certificate: Annotated[
-        list[str] | None, typer.Option(help="The root certificate (PEM) of an authority.", metavar="NAME=FILE")
+        list[str] | None,
+        typer.Option(
+            help="The root certificate (PEM) of an authority; without an address its stamp is brought to 'label' as a file.",
+            metavar="NAME=FILE",
+        ),
     ] = None,
     beacon: Annotated[str, typer.Option(help="quicknet or default (drand), or nist.")] = "quicknet",
     beacon_at: Annotated[
@@ -57,8 +62,11 @@ def commit(
 
     place = secret.expanduser()
     announcement = announced(beacon, moment(beacon_at), beacon_chain, beacon_certificate)
-    stampers = stampers_of(pairs(authority, "--authority"), pairs(authority_certificate, "--authority-certificate"))
+    stampers, brought = authorities_of(
+        pairs(authority, "--authority"), pairs(authority_certificate, "--authority-certificate")
+    )
     signing = signer(signing_key)
+    before = owner.Holding(folder).at(COMMITMENT_FILE).exists()
     key = secrets.token_bytes(labels.KEY_BYTES)
     labels.save_key(key, place)
     try:
@@ -70,34 +78,26 @@ def commit(
             signer=signing,
             now=now(),
             stampers=stampers,
+            certificates=brought,
             beacon_certificate=bytes_of(beacon_certificate),
             cohorts=cohorts,
             number=number,
             earlier=tuple(earlier or ()),
         )
     except BaseException:
-        if not owner.Holding(folder).at(COMMITMENT_FILE).exists():
+        if before or not owner.Holding(folder).at(COMMITMENT_FILE).exists():
             place.unlink()  # nothing is committed to under it
         raise
     if not quiet:
-        typer.echo("\n".join(told_of(commitment, missing, len(stampers))))
+        typer.echo("\n".join(told_of(folder / COMMITMENT_FILE, commitment, missing, len(stampers) - len(missing))))
 
 
-def told_of(commitment: Commitment, missing: tuple[str, ...], authorities: int) -> list[str]:
+def told_of(file: Path, commitment: Commitment, missing: tuple[str, ...], stamped: int) -> list[str]:
     """A commitment in lines."""
-    from filiation.case.beacons import address
-    from filiation.case.commitments import AUTHORITIES
+    from filiation.case.commitments import sha256_of
 
-    stamped = authorities - len(missing)
-    lines = [
-        f"root {commitment.root} over {commitment.leaves} leaves, signed under the key {commitment.key.keyid}",
-        f"commitment {commitment.number} of {commitment.claimant}, time-stamped by {stamped} authorities",
-        f"announced: fetch {address(commitment.announcement)} when it is there, then run 'filiation canary label'",
-        *(f"not stamped: {reason}" for reason in missing),
+    return [
+        f"root {commitment.root} over {whole(commitment.leaves)} leaves, signed under the key {commitment.key.keyid}",
+        f"commitment {commitment.number} of {commitment.claimant}; {file.name} has the SHA-256 {sha256_of(file.read_bytes())}",
+        *stamping_told(file, commitment, missing, stamped, "filiation canary label"),
     ]
-    if stamped < AUTHORITIES:
-        lines.append(
-            f"warning: {stamped} authorities have stamped this; without one no label counts, and two are asked for. Labels "
-            "of an unstamped commitment are refused"
-        )
-    return lines

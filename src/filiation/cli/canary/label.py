@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from filiation.cli.canary.options import Folder, Quiet, SigningKey, bytes_of, now, signer
+from filiation.cli.case.acting import pairs
 
 
 def label(
@@ -15,6 +16,10 @@ def label(
     beacon: Annotated[Path, typer.Option(help="The file that the announced beacon served.", metavar="FILE")],
     certificate: Annotated[
         Path | None, typer.Option(help="The certificate (PEM) that NIST signs pulses with.", metavar="FILE")
+    ] = None,
+    stamp: Annotated[
+        list[str] | None,
+        typer.Option(help="A stamp (RFC 3161 response, DER) of an authority that was named.", metavar="NAME=FILE"),
     ] = None,
     signing_key: SigningKey = None,
     quiet: Quiet = False,
@@ -31,6 +36,7 @@ def label(
         signer=signer(signing_key),
         now=now(),
         certificate=bytes_of(certificate),
+        stamps={name: bytes_of(Path(file)) for name, file in pairs(stamp, "--stamp").items()},
     )
     if not quiet:
         typer.echo(f"{order.pulse.described}: public at {order.pulse.time:%Y-%m-%dT%H:%M:%SZ}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from filiation.cli.canary.options import Folder, Quiet
+from filiation.report.wording import plural
 
 if TYPE_CHECKING:
     from filiation.canaries.card import Card
@@ -66,7 +67,8 @@ def _number(seed: str | None) -> int:
 def told_of(card: Card, folder: Path) -> list[str]:
     """The card in lines."""
     lines = [
-        f"{folder}: {card.canaries} canaries with {card.options} options and {card.decoys} decoys, in {card.batches} batches",
+        f"{folder}: {plural(card.canaries, 'canary', 'canaries')} with {card.options} options and {plural(card.decoys, 'decoy')}, "
+        f"in {plural(card.batches, 'batch', 'batches')}",
         "  kinds: " + ", ".join(f"{number} {name}" for name, number in card.kinds.items()),
         "  canaries needed for p = 10^-12 with 95 % power, by the share that survives:",
         "    " + ", ".join(f"{each.survival:g}: {each.canaries}" for each in card.needed),

@@ -10,9 +10,10 @@ import typer
 
 from filiation.cli.canary.options import Quiet, SigningKey, bytes_of, now, signer
 from filiation.cli.case.acting import pairs
-from filiation.cli.commitments import announced, moment, stampers_of
+from filiation.cli.commitments import announced, authorities_of, moment, stamping_told
 from filiation.cli.lot.options import Folder, Secret, whole_file
 from filiation.errors import UsageError
+from filiation.report.wording import plural
 
 if TYPE_CHECKING:
     from filiation.lots.commitment import Commitment
@@ -78,9 +79,9 @@ def commit(
     _check_subject(wanted, data, str(subject))
     announcement = announced(beacon, moment(beacon_at), beacon_chain, beacon_certificate)
     asked, certificates = pairs(authority, "--authority"), pairs(authority_certificate, "--authority-certificate")
-    stampers = stampers_of(asked, {name: file for name, file in certificates.items() if name in asked})
-    brought = {name: bytes_of(Path(file)) for name, file in certificates.items() if name not in asked}
+    stampers, brought = authorities_of(asked, certificates)
     signing, key = signer(signing_key), secrets.token_bytes(KEY_BYTES)
+    before = (folder / LOT_FILE).exists()
     save_key(key, place)
     try:
         commitment, missing = owning.commit(
@@ -99,7 +100,7 @@ def commit(
             earlier=tuple(earlier or ()),
         )
     except BaseException:
-        if not (folder / LOT_FILE).exists():
+        if before or not (folder / LOT_FILE).exists():
             place.unlink()  # nothing is committed to under it
         raise
     if not quiet:
@@ -128,23 +129,12 @@ def _check_subject(purpose: Purpose, data: bytes, exhibit: str) -> None:
 
 def told_of(folder: Path, commitment: Commitment, missing: tuple[str, ...], stamped: int) -> list[str]:
     """A commitment in lines."""
-    from filiation.case.beacons import address
-    from filiation.case.commitments import AUTHORITIES, sha256_of
+    from filiation.case.commitments import sha256_of
     from filiation.lots.lot import LOT_FILE
 
-    whole = sha256_of((folder / LOT_FILE).read_bytes())
-    brought = len(commitment.authorities) - stamped - len(missing)
-    lines = [
-        f"lot {commitment.number} of {commitment.owner}: {commitment.purpose}, over {commitment.items} items",
-        f"{LOT_FILE} has the SHA-256 {whole}, signed under the key {commitment.key.keyid}",
-        f"announced: fetch {address(commitment.announcement)} when it is there, then run 'filiation lot draw'",
-        f"time-stamped by {stamped} authorities",
-        *(f"not stamped: {reason}" for reason in missing),
+    file = folder / LOT_FILE
+    return [
+        f"lot {commitment.number} of {commitment.owner}: {commitment.purpose}, over {plural(commitment.items, 'item')}",
+        f"{LOT_FILE} has the SHA-256 {sha256_of(file.read_bytes())}, signed under the key {commitment.key.keyid}",
+        *stamping_told(file, commitment, missing, stamped, "filiation lot draw"),
     ]
-    if brought:
-        lines.append(
-            f"{brought} more are named: have {folder / LOT_FILE} stamped before the beacon, give 'draw' --stamp"
-        )
-    if stamped + brought < AUTHORITIES:
-        lines.append("warning: without a stamp nothing that is drawn counts, and two are asked for")
-    return lines
