@@ -20,6 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
+from filiation.canaries.generators import candidates, paired
+from filiation.canaries.opening import Request, Statistic
+from filiation.canaries.scoring import Answers, Opened, score_of, tallied
 from filiation.evidence import Finding, Relation, Relations
 from filiation.examiners import private_twins, training_order
 from filiation.examiners.drawn_texts import PARAMETERS
@@ -265,10 +268,58 @@ def figure(examiner: Any, content: dict[str, Any]) -> Figure | None:
     return (outcome.log10_p, outcome.log10_e) if isinstance(outcome, Finding) else None
 
 
+# -------------------------------------------------------------------------------------------------------------- canaries
+
+CANARIES, COHORTS = 48, 3
+LogProbabilities = NDArray[np.float64]
+
+BELIEVING: dict[str, Callable[[np.random.Generator], LogProbabilities]] = {
+    "skilled": lambda rng: np.random.default_rng(3).normal(0.0, 2.0, (CANARIES, 16)) + rng.normal(0.0, 0.1, (CANARIES, 16)),
+    "one option for all": lambda _rng: np.tile(np.where(np.arange(16) == 4, 0.0, -9.0), (CANARIES, 1)),
+    "by the option's place": lambda _rng: np.tile(-np.arange(16.0), (CANARIES, 1)),
+    "all options level": lambda _rng: np.zeros((CANARIES, 16)),
+    "two values": lambda rng: np.where(rng.random((CANARIES, 16)) < 0.5, -1.0, -2.0),
+    "tells five tokens": lambda rng: np.where(rng.random((CANARIES, 16)) < 0.3, rng.normal(size=(CANARIES, 16)), -np.inf),
+    "copies of one model": lambda _rng: np.random.default_rng(4).normal(size=(CANARIES, 16)),
+    "answers one in three": lambda rng: np.where(rng.random((CANARIES, 1)) < 0.3, rng.normal(size=(CANARIES, 16)), np.nan),
+}  # fmt: skip
+"""What each option's log-probability is; the answer is the likeliest. Not a number: that canary was not answered."""
+
+
+def canaries(statistic: Statistic, draws: int) -> dict[str, list[Figure | None]]:
+    """The figures of a verifier under keys drawn anew, several cohorts searched and paid for."""
+    asked = paired(candidates(2 * CANARIES, 16, np.random.default_rng(1)), CANARIES, np.random.default_rng(2))
+    planted = [canary for canary in asked if not canary.decoy]
+    request = Request(
+        commitment="c", batch=0, verifier="v", suspects=("s",), considered=1, statistic=statistic, placebo_keys=19, wrong_cohorts=1
+    )  # fmt: skip
+    found: dict[str, list[Figure | None]] = {kind: [] for kind in BELIEVING}
+    for number in range(draws):
+        drawn = {"key": seeded("canaries", number).seed, "beacon": seeded("beacon", number).seed, "placebo_seed": b"p"}
+        opened = Opened(canaries=asked, cohorts=COHORTS, batches=1, commitments=1, **drawn)
+        rng = np.random.default_rng(number)
+        for kind, believes in BELIEVING.items():
+            given = {
+                canary.index: row for canary, row in zip(planted, believes(rng), strict=True) if not np.isnan(row).all()
+            }
+            texts = {
+                canary.index: canary.options[int(np.argmax(given[canary.index]))]
+                for canary in planted
+                if canary.index in given
+            }
+            answers = Answers("s", texts, {index: tuple(row.tolist()) for index, row in given.items()})
+            score = score_of("s", tallied(opened, request, answers))
+            found[kind].append(None if score.warnings else (score.log10_p, score.log10_e))
+    return found
+
+
 # ------------------------------------------------------------------------------------------------------------------- all
 
 
 def everything(draws: int) -> Iterator[tuple[str, str, list[Figure | None]]]:
+    statistics: tuple[Statistic, ...] = ("agreements", "ranks")
+    for statistic in statistics:
+        yield from ((f"canaries, {statistic}", kind, found) for kind, found in canaries(statistic, draws).items())
     for scheme in SCHEMES:
         for name, simulated in (("watermark", watermarks), ("radioactivity", radioactivity)):
             yield from ((f"{name}, {scheme}", kind, found) for kind, found in simulated(scheme, draws).items())

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tests.examiners.innocents import Figure, e_of, excess, orders, p_of, radioactivity, twins, watermarks
+from filiation.canaries.opening import Statistic
+from tests.examiners.innocents import Figure, canaries, e_of, excess, orders, p_of, radioactivity, twins, watermarks
 
 Found = dict[str, list[Figure | None]]
 Simulated = Callable[[str, int], Found]
@@ -30,6 +31,12 @@ def check(found: Found) -> None:
 def test_keys_drawn_anew_accuse_nobody(simulated: Simulated, scheme: str, keys: int) -> None:
     """Parrots of marked prompts, models that learn from them in context, constants, copies."""
     check(simulated(scheme, keys))
+
+
+@pytest.mark.parametrize("statistic", ["agreements", "ranks"])
+def test_labels_drawn_anew_accuse_nobody(statistic: Statistic) -> None:
+    """Level, biased, tied and copied beliefs, some canaries unanswered; three cohorts are searched."""
+    check(canaries(statistic, 25 if statistic == "agreements" else 8))
 
 
 @pytest.mark.parametrize("simulated", [orders, twins])
