@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from filiation.errors import UsageError
 from filiation.evidence import Absent, Finding, Inconclusive, NotExamined, Outcome, Relation, Relations
 from filiation.examiners import private_twins as twins_examiner
 from filiation.examiners import training_order as order_examiner
@@ -118,6 +119,7 @@ def test_both_kinds_of_numbers_find_a_relative(world: World) -> None:
         assert 4.0 < outcome.log10_e < -outcome.log10_p
         assert outcome.effect.low > 0.0
         assert outcome.count / outcome.opportunities > 0.5
+        assert any("certificates with the SHA-256 fingerprints" in premise for premise in outcome.assumptions)
 
 
 def test_controls_sharpen_likelihoods_and_are_named(world: World) -> None:
@@ -304,6 +306,11 @@ def test_a_lot_that_does_not_hold_gives_no_figure(world: World, name: str, tmp_p
     found = world.examiner.relate(Subject(source=broken, observation=owner.observation), suspect, 1)
     assert isinstance(found, Absent)
     assert "does not hold" in found.reason
+
+
+def test_an_authority_that_is_no_fingerprint_is_a_slip_of_the_one_who_asks(world: World) -> None:
+    with pytest.raises(UsageError, match="no SHA-256 fingerprint"):
+        world.relation(world.recorded("relative"), authorities="a0.pem")
 
 
 def test_the_lot_of_another_purpose_is_not_taken(worlds: dict[str, World]) -> None:

@@ -201,7 +201,8 @@ def marked(place: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 
 def test_what_was_searched_is_paid_for(marked: tuple[Path, Relation]) -> None:
     once = found(marked[1])
-    dearer = msgspec.structs.replace(marked[1], content=marked[1].content | {"considered": 10, "commitments": 5})
+    settings = marked[1].content["settings"] | {"considered": 10}
+    dearer = msgspec.structs.replace(marked[1], content=marked[1].content | {"settings": settings, "commitments": 5})
     often = found(dearer)
     assert often.multiplicity.searched == 50
     assert often.log10_p == pytest.approx(once.log10_p + math.log10(50), abs=0.0011)

@@ -34,7 +34,16 @@ from filiation.evidence import (
 )
 from filiation.examiners.examiner import Subject
 from filiation.examiners.line_up import observe_transcript
-from filiation.examiners.marked import TRUST_PARAMETERS, Settings, commitments_of, lot_among
+from filiation.examiners.marked import (
+    TRUST_PARAMETERS,
+    Answers,
+    Settings,
+    answers_of,
+    commitments_of,
+    how_it_was_drawn,
+    lot_among,
+    told_of,
+)
 from filiation.examiners.outcomes import (
     CONSTRUCTED_LOG10_P,
     Figures,
@@ -43,7 +52,6 @@ from filiation.examiners.outcomes import (
     inconclusive_of,
     not_examined_of,
 )
-from filiation.examiners.watermark import Answers, answers_of
 from filiation.measures.log_probabilities import per_byte
 from filiation.measures.overlap import LENGTH, overlaps, said_in
 from filiation.sources.source import Source
@@ -112,25 +120,6 @@ def observe_drawn(examiner: str, version: str, source: Source, purpose: Purpose)
         exhibit=source.name,
         content=json_mapping({"lineage": source.lineage_id, "lot": told_of(lot), **beside}),
     )
-
-
-def told_of(lot: Lot) -> dict[str, Any]:
-    """What is recorded of an opened lot: who, when, which; no text of it."""
-    return {
-        "owner": lot.owner,
-        "keyid": lot.keyid,
-        "purpose": lot.purpose,
-        "made": lot.made,
-        "number": lot.number,
-        "items": lot.items,
-        "commitment_sha256": lot.commitment_sha256,
-        "subject_sha256": lot.subject_sha256,
-        "stamps": {name: time.isoformat() for name, time in sorted(lot.stamps.items())},
-        "beacon": lot.beacon,
-        "beacon_time": lot.beacon_time.isoformat(),
-        "certificates": list(lot.certificates),
-        "remarks": list(lot.remarks),
-    }
 
 
 # -------------------------------------------------------------------------------------------------------------- relate
@@ -339,7 +328,7 @@ def _judged(
         assumptions=(
             *assumptions,
             *([UNRELATED] if _taken_away(part) else []),
-            *how_it_was_drawn(pair, words.drawn),
+            *how_it_was_drawn(pair.content["lot"], words.drawn),
         ),
         **told,
     )
@@ -445,14 +434,3 @@ def multiplicity_of(pair: Relation) -> Multiplicity:
         f"kinds of numbers ({KINDS_OF_NUMBERS}: likelihoods, answers)",
         log10_cost=math.log10(searched),
     )
-
-
-def how_it_was_drawn(pair: Relation, what: str) -> tuple[str, ...]:
-    """The lot that the figure rests on, and what of it rests on somebody's word."""
-    lot = pair.content["lot"]
-    stamps = ", ".join(f"{name} ({time})" for name, time in lot["stamps"].items())
-    told = (
-        f"{what} was drawn by lot number {lot['number']} of {lot['owner']} (commitment {lot['commitment_sha256']}): from a secret "
-        f"committed to before the stamps of {stamps}, and the beacon {lot['beacon']}, public at {lot['beacon_time']}."
-    )
-    return (told, *(f"{remark[:1].upper()}{remark[1:].rstrip('.')}." for remark in lot["remarks"]))

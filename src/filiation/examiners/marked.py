@@ -1,4 +1,4 @@
-"""What the examiners of marks have in common: the one thing that an owner opened, and what a verifier trusts.
+"""What the examiners of marks have in common: the one thing that an owner opened, whom a verifier trusts, and which answers are read.
 
 One at a time, so that what was searched is counted: an owner with two lots, or two batches of canaries, has two looks.
 """
@@ -6,12 +6,15 @@ One at a time, so that what was searched is counted: an owner with two lots, or 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from filiation.errors import FiliationError
+from filiation.errors import FiliationError, MissingExtra
 from filiation.evidence import Absent
 from filiation.sources.marks import NONE, Marks
 from filiation.sources.source import Source
+from filiation.sources.strict_json import json_or_none
+from filiation.sources.transcripts import READ, plain_content
 
 if TYPE_CHECKING:
     from filiation.lots import Lot
@@ -31,6 +34,9 @@ PURPOSES = {
 """Of each purpose of a lot, why nothing but a lot is taken."""
 
 
+# ------------------------------------------------------------------------------------------------------- what was opened
+
+
 def marks_of(source: Source, kind: str) -> Marks | Absent:
     """The one thing of this kind (a value of `sources.marks.KINDS`) that was opened; `Absent` where there is none, or more than one."""
     found = source.marks()
@@ -46,18 +52,22 @@ def lot_among(source: Source, purpose: str, settings: Settings) -> Lot | Absent:
     """The one opened lot of this purpose, every check of it done under the trust in `settings` (TRUST_PARAMETERS).
 
     `Absent` where there is none, more than one, or where a check of the only ones there are does not hold: then nothing may be said.
+    Raises UsageError where `settings` trust what is no fingerprint, MissingExtra without the libraries.
     """
     from filiation.lots import read_lot, trust_of
 
     found = source.marks()
     if isinstance(found, Absent):
         return found
+    trust = trust_of(settings)
     opened, refused = [], []
     for marks in found:
         if marks.kind != "lot":
             continue
         try:
-            opened.append(read_lot(marks.files, trust_of(settings)))
+            opened.append(read_lot(marks.files, trust))
+        except MissingExtra:
+            raise
         except FiliationError as error:
             refused.append(error.message)
     suited = [lot for lot in opened if lot.purpose == purpose]
@@ -82,3 +92,92 @@ def _too_many(number: int, what: str) -> Absent:
     return Absent(
         reason=f"{number} {what} are opened together: give one at a time, so that what was searched is counted"
     )
+
+
+# ------------------------------------------------------------------------------------------------- what is said of a lot
+
+
+def told_of(lot: Lot) -> dict[str, Any]:
+    """What is recorded of an opened lot: who, when, which; no text of it."""
+    return {
+        "owner": lot.owner,
+        "keyid": lot.keyid,
+        "purpose": lot.purpose,
+        "made": lot.made,
+        "number": lot.number,
+        "items": lot.items,
+        "commitment_sha256": lot.commitment_sha256,
+        "subject_sha256": lot.subject_sha256,
+        "stamps": {name: time.isoformat() for name, time in sorted(lot.stamps.items())},
+        "beacon": lot.beacon,
+        "beacon_time": lot.beacon_time.isoformat(),
+        "certificates": list(lot.certificates),
+        "remarks": list(lot.remarks),
+    }
+
+
+def how_it_was_drawn(told: Mapping[str, Any], what: str) -> tuple[str, ...]:
+    """From the record of a lot: what a figure rests on, with the certificates to be compared, and what rests on somebody's word."""
+    stamps = ", ".join(f"{name} ({time})" for name, time in told["stamps"].items())
+    return (
+        f"{what} was drawn by lot number {told['number']} of {told['owner']} (commitment {told['commitment_sha256']}): from a secret "
+        f"committed to before the stamps of {stamps}, and the beacon {told['beacon']}, public at {told['beacon_time']}.",
+        f"Stamps and beacon rest on the certificates with the SHA-256 fingerprints {', '.join(told['certificates'])}.",
+        *map(sentence, told["remarks"]),
+    )
+
+
+def sentence(text: str) -> str:
+    """A remark as a sentence of its own."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+# --------------------------------------------------------------------------------------------------------------- answers
+
+
+@dataclass(frozen=True)
+class Answers:
+    """First answers to prompts whose text is known. `read`: everything that the suspect had before it when it answered.
+
+    `further`: answers after the first to a prompt; `unknown`: answers to prompts whose text was not recorded. Neither is looked at.
+    """
+
+    read: tuple[tuple[str, ...], ...]
+    texts: tuple[str, ...]
+    further: int
+    unknown: int
+
+
+def answers_of(source: Source) -> Answers | Absent:
+    """The recorded answers of a source, in the order of the prompts' digests."""
+    transcript = source.transcript()
+    if isinstance(transcript, Absent):
+        return transcript
+    read, texts, further, unknown = [], [], 0, 0
+    columns = transcript.frame.select("prompt", "parameters", "sample", "text", "finish_reason")
+    for prompt, parameters, sample, text, finish in columns.iter_rows():
+        if not text.strip() or finish == READ:
+            continue
+        further += sample > 0
+        unknown += sample == 0 and not prompt
+        if sample == 0 and prompt:
+            read.append(texts_read(prompt, parameters))
+            texts.append(text)
+    if not texts:
+        return Absent(
+            reason="no answers to prompts whose text is known were recorded: what stood in a prompt may carry the mark"
+        )
+    return Answers(tuple(read), tuple(texts), further, unknown)
+
+
+def texts_read(prompt: str, parameters: str) -> tuple[str, ...]:
+    """System prompt and messages of a conversation, the last one last; the prompt alone where it is a plain text."""
+    settings = json_or_none(parameters)
+    system = settings.get("system", "") if isinstance(settings, dict) else ""
+    messages = json_or_none(prompt) if prompt.startswith("[") else None
+    said = (
+        [plain_content(message.get("content")) for message in messages]
+        if isinstance(messages, list) and all(isinstance(message, dict) for message in messages)
+        else [prompt]
+    )
+    return tuple(text for text in (str(system), *said) if text)

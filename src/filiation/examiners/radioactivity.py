@@ -36,15 +36,14 @@ from filiation.evidence import (
 )
 from filiation.examiners.examiner import Progress, Subject, silent
 from filiation.examiners.watermark import PARAMETERS as OF_ANSWERS
-from filiation.examiners.watermark import (
-    REFERENCES as OF_MARKS,
-)
+from filiation.examiners.watermark import REFERENCES as OF_MARKS
 from filiation.examiners.watermark import judge_mark, may_be_marked, observe_marked, opened_mark, related
 from filiation.measures.radioactivity import open_windows
 from filiation.measures.watermarks import Tokens
 from filiation.sources.source import Source
 from filiation.sources.strict_json import json_or_none
 from filiation.sources.tokenising import pieces, token_ids, tokenizer_of
+from filiation.sources.transcripts import READ
 from filiation.statistics.register import Calibration
 
 NAME = "radioactivity"
@@ -76,9 +75,6 @@ LIMITATIONS = (
 REFERENCES = OF_MARKS
 PARAMETERS: dict[str, bool | int | float | str] = dict(OF_ANSWERS)
 """`unmarked`: whoever examines knows that no text that was read is marked."""
-
-READ = "read"
-"""How the rows of a model that was made to read are called (`finish_reason`)."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,16 @@ from filiation.evidence import (
 )
 from filiation.examiners.examiner import Progress, Subject, silent
 from filiation.examiners.line_up import observe_transcript
-from filiation.examiners.marked import TRUST_PARAMETERS, Settings, commitments_of, lot_among
+from filiation.examiners.marked import (
+    TRUST_PARAMETERS,
+    Settings,
+    answers_of,
+    commitments_of,
+    how_it_was_drawn,
+    lot_among,
+    sentence,
+    told_of,
+)
 from filiation.examiners.outcomes import (
     CONSTRUCTED_LOG10_P,
     Figures,
@@ -70,9 +79,7 @@ from filiation.measures.watermarks import (
 )
 from filiation.measures.watermarks.green_list import TABLE
 from filiation.sources.source import Source
-from filiation.sources.strict_json import json_or_none
 from filiation.sources.tokenising import token_ids, tokenizer_of
-from filiation.sources.transcripts import plain_content
 from filiation.statistics import watermark_tails as tails
 from filiation.statistics.register import Calibration
 
@@ -157,17 +164,7 @@ class Opened:
 
     def told(self) -> dict[str, Any]:
         """What is recorded of it: who, when, which; nothing that is long."""
-        lot = self.lot
-        return {
-            "owner": lot.owner,
-            "made": lot.made,
-            "number": lot.number,
-            "commitment_sha256": lot.commitment_sha256,
-            "stamps": {name: time.isoformat() for name, time in sorted(lot.stamps.items())},
-            "beacon": lot.beacon,
-            "beacon_time": lot.beacon_time.isoformat(),
-            "certificates": list(lot.certificates),
-            "remarks": list(lot.remarks),
+        return told_of(self.lot) | {
             "scheme": self.key.scheme,
             "key_sha256": self.key.commitment,
             "tokenizer_sha256": hashlib.sha256(self.tokenizer_file).hexdigest(),
@@ -224,54 +221,6 @@ def _idealised(scheme: str) -> tuple[str, ...]:
 def observe(source: Source, progress: Progress = silent) -> Observation | Absent:
     """What was opened, or who answered; `Absent` where there is neither."""
     return observe_marked(NAME, VERSION, source)
-
-
-@dataclass(frozen=True)
-class Answers:
-    """First answers to prompts whose text is known. `read`: everything that the suspect had before it when it answered.
-
-    `further`: answers after the first to a prompt; `unknown`: answers to prompts whose text was not recorded. Neither is looked at.
-    """
-
-    read: tuple[tuple[str, ...], ...]
-    texts: tuple[str, ...]
-    further: int
-    unknown: int
-
-
-def answers_of(source: Source) -> Answers | Absent:
-    """The recorded answers of a source, in the order of the prompts' digests."""
-    transcript = source.transcript()
-    if isinstance(transcript, Absent):
-        return transcript
-    read, texts, further, unknown = [], [], 0, 0
-    columns = transcript.frame.select("prompt", "parameters", "sample", "text", "finish_reason")
-    for prompt, parameters, sample, text, finish in columns.iter_rows():
-        if not text.strip() or finish == "read":
-            continue
-        further += sample > 0
-        unknown += sample == 0 and not prompt
-        if sample == 0 and prompt:
-            read.append(texts_read(prompt, parameters))
-            texts.append(text)
-    if not texts:
-        return Absent(
-            reason="no answers to prompts whose text is known were recorded: what stood in a prompt may carry the mark"
-        )
-    return Answers(tuple(read), tuple(texts), further, unknown)
-
-
-def texts_read(prompt: str, parameters: str) -> tuple[str, ...]:
-    """System prompt and messages of a conversation, the last one last; the prompt alone where it is a plain text."""
-    settings = json_or_none(parameters)
-    system = settings.get("system", "") if isinstance(settings, dict) else ""
-    messages = json_or_none(prompt) if prompt.startswith("[") else None
-    said = (
-        [plain_content(message.get("content")) for message in messages]
-        if isinstance(messages, list) and all(isinstance(message, dict) for message in messages)
-        else [prompt]
-    )
-    return tuple(text for text in (str(system), *said) if text)
 
 
 # -------------------------------------------------------------------------------------------------------------- relate
@@ -334,7 +283,7 @@ def related(
             reason="nothing is left that could be held against the key: every context stands in what the suspect had read, or its texts "
             "are shorter than a context"
         )
-    score, settings = recorded(found), pair[0].parameters
+    score, settings = recorded(found), PARAMETERS | pair[0].parameters
     return Relation(
         examiner=test.id.partition(".")[0],
         examiner_version=version,
@@ -352,7 +301,7 @@ def related(
                 "score": recorded(reading(counted_windows(read, opened.key), opened.key)),
             },
             "seen": dict(seen),
-            "considered": max(1, int(settings.get("considered", 1))),
+            "settings": {name: settings[name] for name in sorted(PARAMETERS)},
             "commitments": commitments_of(opened.lot, settings),
         },
     )
@@ -436,80 +385,62 @@ def judge_mark(
     2. Decline where unrelated models, placebo keys or what the suspect had before it show the mark.
     3. The exact figures, paid for.
     """
-    content = relations.pair.content
-    score, log10_keys = tails.read_score(content["score"]), content["thousandths_of_log10_keys"] / 1000.0
-    searched = content["considered"] * content["commitments"]
-    cost = math.log10(searched)
-    log10_p = min(0.0, tails.log10_p_of(score, log10_keys) + cost)
-    companions = (
-        *_of_controls(relations.reference_by_control, cost),
-        _of_placebos(content["placebo"]),
-        _of_what_was_read(content["read"], log10_keys, read),
-        *_further(content["seen"]),
-    )
-    broken = [
-        *_broken_by_controls(relations.reference_by_control, cost),
-        *_broken_by_placebos(content["placebo"], log10_p),
-        *_broken_by_what_was_read(content["read"], log10_keys, read),
-    ]
+    pair, controls = relations.pair, relations.reference_by_control
+    figures, searched = figures_of_score(pair.content), multiplicity_of(pair)
+    cost = searched.log10_cost
+    told: dict[str, Any] = {
+        "version": version,
+        "companions": _companions(pair.content, controls, cost, read),
+        "limitations": limitations,
+    }
+    broken = _broken_premises(pair.content, controls, cost, read)
     if broken:
-        return inconclusive_of(
-            test,
-            relations.pair,
-            f"a premise is broken: {'; '.join(broken)}",
-            version=version,
-            companions=companions,
-            limitations=limitations,
-        )
+        return inconclusive_of(test, pair, f"a premise is broken: {'; '.join(broken)}", **told)
+    score, mark = tails.read_score(pair.content["score"]), pair.content["mark"]
     return finding_of(
         test,
-        relations.pair,
-        Figures(
-            count=score.count,
-            opportunities=score.opportunities,
-            chance=score.chance,
-            log10_p=tails.log10_p_of(score, log10_keys),
-            log10_e=tails.log10_e_of(score, log10_keys),
-            resolution_log10_p=tails.log10_resolution(score, log10_keys),
-        ),
-        version=version,
+        pair,
+        figures,
         effect=effect_of_score(score),
         power=constructed_power(round(tails.share_found(score, CONSTRUCTED_LOG10_P - cost), 6)),
-        parameters={"considered": content["considered"], "commitments": content["commitments"]},
+        parameters=pair.content["settings"],
         calibration=calibration,
-        multiplicity=Multiplicity(
-            searched=searched,
-            rule=f"Bonferroni: suspects and sets of answers considered ({content['considered']}) x the owner's lots "
-            f"({content['commitments']})",
-            log10_cost=cost,
-        ),
-        companions=companions,
+        multiplicity=searched,
         assumptions=(
-            drawn(content["mark"]),
-            certificates(content["mark"]),
+            *how_it_was_drawn(mark, f"The key (SHA-256 {mark['key_sha256']})"),
             *assumptions,
-            *map(_sentence, _idealised(content["mark"]["scheme"])),
-            *map(_sentence, content["mark"]["remarks"]),
+            *map(sentence, _idealised(mark["scheme"])),
         ),
-        limitations=limitations,
-        further=relations.reference_by_control,
+        further=controls,
+        **told,
     )
 
 
-def drawn(mark: Mapping[str, Any]) -> str:
-    """How the key came about, which is what the figure rests on."""
-    return (
-        f"The key (SHA-256 {mark['key_sha256']}) was drawn by lot number {mark['number']} of {mark['owner']}: from a secret committed to "
-        f"before the stamps of {', '.join(f'{name} ({time})' for name, time in mark['stamps'].items())}, and the beacon {mark['beacon']}, "
-        f"public at {mark['beacon_time']}."
+def multiplicity_of(pair: Relation) -> Multiplicity:
+    """The suspects and sets of answers that were considered, times the lots that the owner has drawn."""
+    considered, commitments = max(1, int(pair.content["settings"]["considered"])), pair.content["commitments"]
+    return Multiplicity(
+        searched=considered * commitments,
+        rule=f"Bonferroni: suspects and sets of answers considered ({considered}) x the owner's lots ({commitments})",
+        log10_cost=math.log10(considered * commitments),
     )
 
 
-def certificates(mark: Mapping[str, Any]) -> str:
-    """What stamps and beacon rest on, for whoever compares it with what their owners publish."""
-    return (
-        f"Stamps and beacon rest on the certificates with the SHA-256 fingerprints {', '.join(mark['certificates'])}."
+def figures_of_score(content: Mapping[str, Any]) -> Figures:
+    """The exact figures of a relation's score, nothing paid."""
+    score, log10_keys = tails.read_score(content["score"]), _log10_keys(content)
+    return Figures(
+        count=score.count,
+        opportunities=score.opportunities,
+        chance=score.chance,
+        log10_p=tails.log10_p_of(score, log10_keys),
+        log10_e=tails.log10_e_of(score, log10_keys),
+        resolution_log10_p=tails.log10_resolution(score, log10_keys),
     )
+
+
+def _log10_keys(content: Mapping[str, Any]) -> float:
+    return float(content["thousandths_of_log10_keys"]) / 1000.0
 
 
 def effect_of_score(score: tails.Score) -> Effect:
@@ -529,10 +460,32 @@ def effect_of_score(score: tails.Score) -> Effect:
 # ------------------------------------------------------------------------------------------------------ what stands beside
 
 
+def _companions(
+    content: Mapping[str, Any], controls: Sequence[Relation], cost: float, read: str
+) -> tuple[Companion, ...]:
+    """Everything that should show nothing."""
+    return (
+        *_of_controls(controls, cost),
+        _of_placebos(content["placebo"]),
+        _companion(read, content["read"]["score"], _read_log10_p(content)),
+        *_further(content["seen"]),
+    )
+
+
+def _broken_premises(
+    content: Mapping[str, Any], controls: Sequence[Relation], cost: float, read: str
+) -> tuple[str, ...]:
+    """Of everything that should show nothing and does, that it does."""
+    return (
+        *_broken_by_controls(controls, cost),
+        *_broken_by_placebos(content["placebo"], _paid(content, cost)),
+        *_broken_by_what_was_read(content, read),
+    )
+
+
 def _paid(content: Mapping[str, Any], cost: float) -> float:
     """log10 p of a relation's score, paid for."""
-    log10_keys = content["thousandths_of_log10_keys"] / 1000.0
-    return _p(tails.log10_p_of(tails.read_score(content["score"]), log10_keys) + cost)
+    return _p(figures_of_score(content).log10_p + cost)
 
 
 def _of_controls(controls: Sequence[Relation], cost: float) -> tuple[Companion, ...]:
@@ -567,19 +520,15 @@ def _broken_by_placebos(placebos: Mapping[str, int], log10_p: float) -> list[str
     return ["keys that nobody used score as much, which the law of the score does not allow"]
 
 
-def _of_what_was_read(read: Mapping[str, Any], log10_keys: float, words: str) -> Companion:
-    return _companion(words, read["score"], _read_log10_p(read, log10_keys))
-
-
-def _broken_by_what_was_read(read: Mapping[str, Any], log10_keys: float, words: str) -> list[str]:
+def _broken_by_what_was_read(content: Mapping[str, Any], words: str) -> list[str]:
     """Where contexts may not be left out, what was read must not carry the mark."""
-    if read["may be marked"] or _read_log10_p(read, log10_keys) > CONTROL_LOG10_P:
+    if content["read"]["may be marked"] or _read_log10_p(content) > CONTROL_LOG10_P:
         return []
     return [f"{words} carry the mark themselves, and the suspect may have repeated it"]
 
 
-def _read_log10_p(read: Mapping[str, Any], log10_keys: float) -> float:
-    return _p(tails.log10_p_of(tails.read_score(read["score"]), log10_keys))
+def _read_log10_p(content: Mapping[str, Any]) -> float:
+    return _p(tails.log10_p_of(tails.read_score(content["read"]["score"]), _log10_keys(content)))
 
 
 def _further(seen: Mapping[str, int]) -> tuple[Companion, ...]:
@@ -604,7 +553,3 @@ def _companion(name: str, score: Mapping[str, Any], log10_p: float) -> Companion
 
 def _p(log10_p: float) -> float:
     return round_against_accuser(min(0.0, log10_p), accuses_when="small")
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from filiation.evidence import Absent
 from filiation.sources.source import Source
 from filiation.sources.strict_json import json_or_none
+from filiation.sources.transcripts import SCORED
 
 Matrix = NDArray[np.float64]
 Scores = dict[tuple[str, int], float]
@@ -94,7 +95,7 @@ def per_byte(source: Source, scale: int = 1_000_000) -> dict[str, int]:
     if isinstance(transcript, Absent):
         return {}
     rows = transcript.frame.filter(
-        pl.col("sample") == 0, pl.col("options") == 1, pl.col("item").str.starts_with("score:")
+        pl.col("sample") == 0, pl.col("options") == 1, pl.col("item").str.starts_with(f"{SCORED}:")
     )
     found: dict[str, set[int]] = {}
     for prompt, text, recorded, parameters in rows.select(

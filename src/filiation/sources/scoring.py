@@ -28,10 +28,16 @@ from filiation.sources.marks import PREFIX as MARKS
 from filiation.sources.marks import marks_at
 from filiation.sources.running import Reading, RunningModel
 from filiation.sources.transcript_formats.json_files import check_text_file, json_lines
-from filiation.sources.transcripts import EMPTY, SCHEMA, canonical_json, prompt_id, read_transcripts, storable
-
-SCORED, READ = "score", "read"
-"""What the items of the two kinds of rows begin with."""
+from filiation.sources.transcripts import (
+    EMPTY,
+    READ,
+    SCHEMA,
+    SCORED,
+    canonical_json,
+    prompt_id,
+    read_transcripts,
+    storable,
+)
 
 SUBJECT = "subject.jsonl"
 """The texts that a lot was drawn over, in a folder of opened marks."""

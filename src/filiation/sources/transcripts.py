@@ -44,6 +44,8 @@ SCHEMA: dict[str, Any] = {
 }
 PREFIX = "transcripts:"
 
+SCORED, READ = "score", "read"
+"""What `item` begins with in rows of fixed texts (`sources.scoring`); the second is their `finish_reason`, too: nothing was said."""
 
 REQUIRED = ("model", "prompt_id", "sample")
 EMPTY = {"lineage": "", "lab": "", "item": "", "prompt": "", "text": "", "parameters": "{}", "source_sha256": ""}
