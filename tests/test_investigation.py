@@ -11,7 +11,7 @@ import pytest
 from filiation.errors import RecordError, SourceNotFound, UsageError
 from filiation.evidence import Absent, Circumstances, Examination, Finding, Inconclusive, NotExamined
 from filiation.examiners.catalogue import examiners
-from filiation.investigation import compare, judge_again
+from filiation.investigation import check_parameters, compare, judge_again
 from filiation.sources.open import open_source
 from filiation.sources.simulated import world
 from studies.zoo import Zoo
@@ -189,6 +189,22 @@ def test_a_lineage_declared_for_nobody_is_refused_with_the_exhibits_there_are(zo
 def test_a_misspelt_parameter_is_refused_and_not_passed_over(zoo: Zoo, parameters: dict[str, dict[str, bool]]) -> None:
     with pytest.raises(UsageError, match="there is no parameter weig"):
         compare(zoo["base-a"], zoo["base-b"], parameters=parameters)
+
+
+VALUES = {
+    "text for a number": {"watermark": {"considered": "abc"}},
+    "text for a truth value": {"watermark": {"unmarked": "no"}},
+    "a truth value for a number": {"watermark": {"considered": True}},
+    "a fraction of a suspect": {"watermark": {"considered": 1.5}},
+    "a number for text": {"canaries": {"keyid": 12}},
+    "more than a record holds": {"watermark": {"considered": 10**400}},
+}
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_a_value_of_another_kind_is_refused(case: str) -> None:
+    with pytest.raises(UsageError, match="cannot be"):
+        check_parameters(VALUES[case])
 
 
 def test_parameters_reach_the_examiner_and_the_record(zoo: Zoo) -> None:

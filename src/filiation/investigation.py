@@ -247,7 +247,7 @@ def _place(exhibit: str | Path | Source) -> object:
 
 
 def check_parameters(parameters: Parameters) -> None:
-    """Raises UsageError: a misspelt parameter would leave a plan unfulfilled without a word."""
+    """Raises UsageError: a misspelt parameter, or a value of another kind, would leave a plan unfulfilled without a word."""
     known = {examiner.NAME: getattr(examiner, "PARAMETERS", {}) for examiner in chosen(())}
     wrong = [
         f"{name}.{parameter}"
@@ -260,6 +260,20 @@ def check_parameters(parameters: Parameters) -> None:
             f"there is no parameter {', '.join(wrong)}",
             advice="; ".join(f"{name}: {', '.join(settings) or 'none'}" for name, settings in known.items()),
         )
+    for name, settings in parameters.items():
+        for parameter, value in settings.items():
+            _check_value(f"{name}.{parameter}", value, known[name][parameter])
+
+
+_LARGEST_INTEGER = 2**53 - 1  # the largest that every reader of a record's JSON holds exactly
+
+
+def _check_value(name: str, value: bool | int | float | str, usual: bool | int | float | str) -> None:
+    """Raises UsageError unless a value is of the kind of the usual one, finite and of a size that records hold."""
+    automatic = usual == "auto" and isinstance(value, bool)
+    same = automatic or type(value) is type(usual) or (isinstance(usual, float) and type(value) is int)
+    if not same or (isinstance(value, int | float) and not abs(value) <= _LARGEST_INTEGER):
+        raise UsageError(f"the parameter {name} cannot be {str(value)[:80]!r}", advice=f"its usual value is {usual!r}")
 
 
 def observe(examiner: Examiner, source: Source, progress: Progress = silent) -> Observation | Absent:

@@ -196,13 +196,6 @@ def _check_parameters(parameters: Mapping[str, Mapping[str, Setting]], examiners
     if strange:
         raise unknown("there are parameters for what the plan does not run:", strange, [e.NAME for e in examiners])
     check_parameters(parameters)
-    for examiner in examiners:
-        for name, value in parameters.get(examiner.NAME, {}).items():
-            usual = examiner.PARAMETERS[name]  # type: ignore[attr-defined]
-            if type(usual) is not type(value) and not (isinstance(usual, float) and type(value) is int):
-                raise UsageError(
-                    f"the parameter {examiner.NAME}.{name} cannot be {value!r}", advice=f"its usual value is {usual!r}"
-                )
 
 
 def _check_exhibits(wanted: PlanFile) -> None:

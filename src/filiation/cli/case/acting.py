@@ -154,13 +154,17 @@ def pairs(entries: Sequence[str] | None, option: str) -> dict[str, str]:
 
 
 def parameters_of(entries: Sequence[str] | None) -> dict[str, dict[str, Setting]]:
-    """'--parameter EXAMINER.NAME=VALUE' options by examiner. Raises UsageError."""
+    """'--parameter EXAMINER.NAME=VALUE' options by examiner; where text is wanted, digits are text. Raises UsageError."""
+    from filiation.examiners.catalogue import examiners
+
+    usual = {each.NAME: getattr(each, "PARAMETERS", {}) for each in examiners()} if entries else {}
     found: dict[str, dict[str, Setting]] = {}
     for name, value in pairs(entries, "--parameter").items():
         examiner, dot, parameter = name.partition(".")
         if not dot:
             raise UsageError(f"--parameter {name} names no examiner", advice="give EXAMINER.NAME=VALUE")
-        found.setdefault(examiner, {})[parameter] = setting(value)
+        text = isinstance(usual.get(examiner, {}).get(parameter), str) and value not in ("true", "false")
+        found.setdefault(examiner, {})[parameter] = value if text else setting(value)
     return found
 
 
