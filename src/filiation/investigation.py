@@ -272,8 +272,10 @@ def _check_value(name: str, value: bool | int | float | str, usual: bool | int |
     """Raises UsageError unless a value is of the kind of the usual one, finite and of a size that records hold."""
     automatic = usual == "auto" and isinstance(value, bool)
     same = automatic or type(value) is type(usual) or (isinstance(usual, float) and type(value) is int)
-    if not same or (isinstance(value, int | float) and not abs(value) <= _LARGEST_INTEGER):
-        raise UsageError(f"the parameter {name} cannot be {str(value)[:80]!r}", advice=f"its usual value is {usual!r}")
+    beyond = isinstance(value, int | float) and not abs(value) <= _LARGEST_INTEGER
+    if beyond or not same:
+        told = "a number that no record holds" if beyond else repr(value)[:80]
+        raise UsageError(f"the parameter {name} cannot be {told}", advice=f"its usual value is {usual!r}")
 
 
 def observe(examiner: Examiner, source: Source, progress: Progress = silent) -> Observation | Absent:
