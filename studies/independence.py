@@ -11,7 +11,7 @@
     trained on the same documents in other orders. Controls are two more strangers. For the strangers the owner's order is also drawn
     anew many times, which under the null changes nothing.
 
-Writes `studies/results/independence.json`. Transcripts take about two minutes of one core, orders about ten.
+Writes `studies/results/independence.json`. Transcripts take about two minutes of one core, orders about seven.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ PLATFORMS: dict[str, dict[str, str]] = {
 }
 
 ORDER = replace(TEST, batch=4, context=64, steps=500, brief_steps=100, learning_rate=6e-3)
-ORDER_STEPS = 4_000
+ORDER_STEPS = 2_500
 STRANGERS = 3
 REDRAWN = 500
 PERMUTATIONS = 999
