@@ -205,6 +205,7 @@ CONTROLLED: dict[str, Callable[[Numbers, Numbers, np.random.Generator], list[Num
     "three controls": lambda hard, _knows, rng: [noisy(hard, np.random.default_rng(1)), *(noisy(hard, rng) for _ in range(2))],
     "one control that remembers the contrary": lambda hard, knows, rng: [noisy(hard, rng) + MEMORY - knows],
     "one of two that remembers the contrary": lambda hard, knows, rng: [noisy(hard, rng) + MEMORY - knows, noisy(hard, rng)],
+    "two that both remember the contrary": lambda hard, knows, rng: [noisy(hard, rng) + MEMORY - knows for _ in range(2)],
     "one of three that remembers": lambda hard, knows, rng: [noisy(hard, rng) + knows, noisy(hard, rng), noisy(hard, rng)],
 }  # fmt: skip
 """The numbers of the controls, from what is hard and what was remembered under the lot."""
@@ -341,9 +342,10 @@ def main(draws: int) -> None:
     for name, kind, found in everything(draws):
         p, e = np.array(p_of(found)), e_of(found)
         shares = " ".join(f"{(p <= np.log10(level)).mean():.4f}" for level in LEVELS)
+        median = f"median {np.median(p):6.2f}"
         silent = sum(each is None for each in found)
         print(
-            f"{name:55} {kind:30} p<=.1,.01,.001: {shares}  least {p.min():7.2f}  mean e {np.mean(e):.3f}  "
+            f"{name:55} {kind:30} p<=.1,.01,.001: {shares}  least {p.min():7.2f}  {median}  mean e {np.mean(e):.3f}  "
             f"excess {excess(p):6.2f}  no figure {silent}",
             flush=True,
         )

@@ -128,7 +128,8 @@ def test_controls_sharpen_likelihoods_and_are_named(world: World) -> None:
     assert isinstance(helped, Finding)
     assert helped.log10_p < alone.log10_p - 3.0
     told = {companion.name: companion for companion in helped.companions}
-    assert set(told) == {f"control {name}" for name in CONTROLS}
+    assert set(told) == {"without controls", *(f"control {name}" for name in CONTROLS)}
+    assert told["without controls"].value == f"{alone.count} of {alone.opportunities}"
     assert all("log10 p" in companion.note for companion in told.values())
     assert UNRELATED in helped.assumptions
     assert UNRELATED not in alone.assumptions

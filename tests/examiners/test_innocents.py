@@ -55,6 +55,14 @@ def test_one_control_that_knows_the_lot_detects_nothing(simulated: Simulated, co
     assert sum(each is None for figures in found.values() for each in figures) > len(found)
 
 
+@pytest.mark.parametrize("simulated", [orders, twins])
+def test_controls_that_all_remember_the_contrary_are_a_premise_and_nothing_sees_them(simulated: Simulated) -> None:
+    """A weak point, told in docs/planted-marks.md: they hide one another, and an innocent suspect seems to know the lot."""
+    skilled = simulated("two that both remember the contrary", 8)["skilled"]
+    assert None not in skilled
+    assert np.median(p_of(skilled)) < -2.0
+
+
 def test_the_law_of_the_counts_itself_is_seen_when_it_is_broken() -> None:
     """That this file can fail: p-values that are ten times too small."""
     honest = np.log10(np.random.default_rng(1).random(100))

@@ -78,7 +78,11 @@ ASKED_LENGTH = 2
 NOT_SCORED = "no log-likelihoods of the owner's texts were recorded: see 'filiation score'"
 NOT_SAID = f"no run of {LENGTH} words that stands in one of the owner's texts alone, and in no prompt, stands in the recorded answers"
 ASKED_BEFORE = "Which texts were scored, what the suspect was asked, and who the controls are, was fixed without regard to what was drawn."
-UNRELATED = "No control depends on what was drawn: none is the owner's own, or was made from a model of the owner's or from its outputs."
+UNRELATED = (
+    "No control depends on what was drawn: none is the owner's own, or was made from a model or a text of the owner's, and whoever accuses "
+    "did not pick them. Controls that all remember the contrary of what was drawn would make any suspect seem to know it, and none of "
+    "them would show it beside the others: 'without controls' tells what rests on the lot alone."
+)
 
 Values = list[list[int]]
 """Per document, or pair of twins, what was found of its texts."""
@@ -259,9 +263,10 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True)
 class Held:
-    """A part of a relation, measured: the suspect, each control, and what was asked."""
+    """A part of a relation, measured: the suspect, each control, and what was asked. `alone`: the suspect with nothing taken away."""
 
     seen: Seen
+    alone: tuple[Seen, Seen] | None
     beside: tuple[tuple[str, Seen, Seen], ...]
     asked: tuple[Seen, Seen] | None
 
@@ -351,7 +356,9 @@ def _held(part: dict[str, Any], measure: Measure) -> Held:
         for at, control in enumerate(part["controls"])
     )
     asked = _both_sides(measure, part["asked"], ()) if "asked" in part else None
-    return Held(measure(part["suspect"], rows), beside, asked)
+    return Held(
+        measure(part["suspect"], rows), _both_sides(measure, part["suspect"], ()) if rows else None, beside, asked
+    )
 
 
 def _both_sides(measure: Measure, values: Values, others: Sequence[Values]) -> tuple[Seen, Seen]:
@@ -383,6 +390,10 @@ def broken_premise(held: Sequence[Held]) -> str:
 
 def _companions(held: Held, part: dict[str, Any], counted: str) -> tuple[Companion, ...]:
     found = [_companion(f"control {name}", sides, counted) for name, *sides in held.beside]
+    if held.alone is not None:
+        found.append(
+            _companion("without controls", held.alone, f"{counted}, nothing taken away: what rests on the lot alone")
+        )
     if held.asked is not None:
         found.append(_companion("prompts", held.asked, f"{counted}, by what the suspect was asked"))
     if part.get("further"):
