@@ -65,7 +65,7 @@ validate: $(STAMP)  ## every calibration figure: recorded answers, tokenizers, c
 	$(BIN)/python -m studies.representations --check
 	$(BIN)/python -m studies.training_method
 
-cases: $(STAMP)  ## the two example cases made anew, with their pictures
+cases: $(STAMP)  ## the three example cases made anew, with their pictures
 	$(BIN)/python -m studies.cases
 	$(BIN)/python -m studies.cases.pictures
 
