@@ -176,6 +176,24 @@ def test_everything_that_stood_before_the_suspect_counts_as_read(place: Path, tm
     assert found(examined(marks, tmp_path, unread)).log10_p < -6.0
 
 
+def test_a_token_beyond_the_vocabulary_stops_nothing(tmp_path: Path) -> None:
+    """A suspect that writes one word more than the marked model has: its windows say nothing, the others what they said."""
+    settings = GreenListKey(vocabulary=WORDS - 1, hashing_key=1)
+    lot_of(tmp_path, 3, settings)
+    rng = np.random.default_rng(1)
+    known = [
+        (spelt(prompt), spelt(rng.integers(WORDS - 1, size=30))) for prompt in rng.integers(9, size=(10, 4)).tolist()
+    ]
+    strange = [(f"w1 w2 w{WORDS - 1}", spelt([WORDS - 1, 3, WORDS - 1]))]
+    without, with_it = (
+        examined(tmp_path / MARKS, tmp_path, rows_of(pairs), unmarked=True) for pairs in (known, known + strange)
+    )
+    assert isinstance(without, Relation)
+    assert isinstance(with_it, Relation)
+    assert with_it.content["score"] == without.content["score"]
+    assert with_it.content["seen"]["answers"] == without.content["seen"]["answers"] + 1
+
+
 def test_p_is_uniform_over_the_keys_that_could_have_been_drawn() -> None:
     """One stranger's answers, 300 keys: Kolmogorov-Smirnov."""
     rng = np.random.default_rng(11)
@@ -264,6 +282,10 @@ def test_only_the_first_answer_to_a_prompt_that_is_known_is_looked_at(place: Pat
     finding = found(full)
     assert {companion.name: companion.value for companion in finding.companions}["further answers"] == "20"
     assert any("whose text was not recorded are not looked at: 20" in limit for limit in finding.limitations)
+    twice = examined(marks, tmp_path, [*rows, *(each | {"text": "zz"} for each in rows)])
+    assert isinstance(twice, Relation)
+    assert twice.content["score"] == plain.content["score"]  # type: ignore[union-attr]
+    assert twice.content["seen"] == {"answers": 20, "further": 20, "unknown": 0}
     none = examined(marks, tmp_path, unknown)
     assert isinstance(none, Absent)
     assert "no answers to prompts whose text is known" in none.reason

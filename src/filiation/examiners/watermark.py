@@ -76,6 +76,7 @@ from filiation.measures.watermarks import (
     reading,
     recorded,
     tokenizer_named_in,
+    within_vocabulary,
 )
 from filiation.measures.watermarks.green_list import TABLE
 from filiation.sources.source import Source
@@ -277,12 +278,14 @@ def related(
     progress: Progress,
 ) -> Relation | Absent:
     """The relation of a key and the windows that may be held against it. `read`: what the suspect read, itself held against the key."""
+    windows = within_vocabulary(windows, opened.key)
     found = reading(windows, opened.key)
     if not found.opportunities:
         return Absent(
             reason="nothing is left that could be held against the key: every context stands in what the suspect had read, or its texts "
             "are shorter than a context"
         )
+    before = within_vocabulary(counted_windows(read, opened.key), opened.key)
     score, settings = recorded(found), PARAMETERS | pair[0].parameters
     return Relation(
         examiner=test.id.partition(".")[0],
@@ -298,7 +301,7 @@ def related(
             "placebo": placebo(found, windows, opened, progress),
             "read": {
                 "may be marked": was_marked,
-                "score": recorded(reading(counted_windows(read, opened.key), opened.key)),
+                "score": recorded(reading(before, opened.key)),
             },
             "seen": dict(seen),
             "settings": {name: settings[name] for name in sorted(PARAMETERS)},

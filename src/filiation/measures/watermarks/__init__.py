@@ -12,7 +12,7 @@ from filiation.measures.watermarks.keys import (
     new_key,
     read_key,
 )
-from filiation.measures.watermarks.reading import Reading, counted_windows, reading, recorded
+from filiation.measures.watermarks.reading import Reading, counted_windows, reading, recorded, within_vocabulary
 from filiation.measures.watermarks.synthid import SynthIDReading, g_values, synthid_reading
 from filiation.measures.watermarks.vllm_gumbel import vllm_reading, vllm_uniforms, vllm_words
 from filiation.measures.watermarks.windows import Tokens, distinct, first_in_context, first_windows_of, windows_of
@@ -48,4 +48,5 @@ __all__ = [
     "vllm_uniforms",
     "vllm_words",
     "windows_of",
+    "within_vocabulary",
 ]

@@ -28,6 +28,14 @@ def counted_windows(texts: Sequence[Sequence[int] | Tokens], key: WatermarkKey) 
     return first_windows_of(texts, key.window)
 
 
+def within_vocabulary(windows: Tokens, key: WatermarkKey) -> Tokens:
+    """The windows of which every token has a place in the key's lists: of a token beyond them no key says anything.
+
+    A suspect that writes one such token, where a tokenizer has more than the marked model's vocabulary, would else stop the reading.
+    """
+    return windows[(windows < key.vocabulary).all(axis=1)] if isinstance(key, GreenListKey) else windows
+
+
 def reading(windows: Tokens, key: WatermarkKey) -> Reading:
     """What the key says about windows of its own width."""
     if isinstance(key, GreenListKey):
