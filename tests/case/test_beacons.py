@@ -109,7 +109,7 @@ def test_a_chain_that_only_the_plan_knows_is_told_as_such() -> None:
 
 
 REFUSED = {
-    "another round": (file("quicknet-1000"), of(QUICKNET, 999), "this is round 1000, the plan announced 999"),
+    "another round": (file("quicknet-1000"), of(QUICKNET, 999), "this is round 1000, announced was 999"),
     "the round renamed": (
         changed("quicknet-1000", round=999),
         of(QUICKNET, 999),
@@ -275,12 +275,12 @@ def nist_with(**fields: Any) -> bytes:
 
 
 REFUSED_PULSES: dict[str, tuple[bytes, dict[str, Any], str]] = {
-    "another pulse": (file("nist-1-54610"), {"round": 54611}, "this is pulse 54610, the plan announced 54611"),
-    "another chain": (file("nist-1-54610"), {"chain": "2"}, "this is chain 1, the plan announced 2"),
+    "another pulse": (file("nist-1-54610"), {"round": 54611}, "this is pulse 54610, announced was 54611"),
+    "another chain": (file("nist-1-54610"), {"chain": "2"}, "this is chain 1, announced was 2"),
     "another time": (
         file("nist-1-54610"),
         {"time": "2018-08-30T17:45:00Z"},
-        "this pulse is of 2018-08-30T17:44:00.000Z, the plan announced 2018-08-30T17:45:00Z",
+        "this pulse is of 2018-08-30T17:44:00.000Z, announced was 2018-08-30T17:45:00Z",
     ),
     "neither pulse nor time": (file("nist-1-54610"), {"round": 0, "time": ""}, "announced neither a pulse nor a time"),
     "another certificate announced": (file("nist-1-54610"), {"certificate": "0" * 64}, "is not the announced one"),

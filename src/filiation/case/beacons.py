@@ -186,7 +186,7 @@ def _read_round(data: bytes, announcement: Announcement) -> Pulse:
     network = _check_chain(announcement)
     found = _decoded(data, _Round, "a round of drand")
     if found.round != announcement.round:
-        raise _refused(f"this is round {found.round}, the plan announced {announcement.round}", _fetch(announcement))
+        raise _refused(f"this is round {found.round}, announced was {announcement.round}", _fetch(announcement))
     if not 1 <= found.round < 2**63:
         raise _refused(f"there is no round {found.round}", _fetch(announcement))
     signature = _hexadecimal(found.signature, "signature")
@@ -366,17 +366,13 @@ def _check_announced(pulse: _NistPulse, announcement: Announcement) -> None:
         raise _refused("the plan announced neither a pulse nor a time", "amend the plan before anybody looks")
     if str(pulse.chain_index) != announcement.chain:
         raise _refused(
-            f"this is chain {pulse.chain_index}, the plan announced {announcement.chain or 'none'}",
+            f"this is chain {pulse.chain_index}, announced was {announcement.chain or 'none'}",
             _fetch(announcement),
         )
     if announcement.round and pulse.pulse_index != announcement.round:
-        raise _refused(
-            f"this is pulse {pulse.pulse_index}, the plan announced {announcement.round}", _fetch(announcement)
-        )
+        raise _refused(f"this is pulse {pulse.pulse_index}, announced was {announcement.round}", _fetch(announcement))
     if announcement.time and _moment(pulse.time_stamp) != _moment(announcement.time):
-        raise _refused(
-            f"this pulse is of {pulse.time_stamp}, the plan announced {announcement.time}", _fetch(announcement)
-        )
+        raise _refused(f"this pulse is of {pulse.time_stamp}, announced was {announcement.time}", _fetch(announcement))
     if pulse.cipher_suite != 0:
         raise _refused(f"the cipher suite {pulse.cipher_suite} is not known", "only suite 0 of NISTIR 8213 is")
 
@@ -422,12 +418,12 @@ def _number(number: int, size: int) -> bytes:
 
 def _check_certificate(certificate: bytes, announcement: Announcement, pulse: _NistPulse, when: datetime) -> Any:
     if announcement.certificate and hashlib.sha256(certificate).hexdigest() != announcement.certificate:
-        raise _refused("the certificate is not the announced one", "give the certificate that the plan names")
+        raise _refused("the certificate is not the announced one", "give the certificate that was announced with it")
     x509, serialization = _certificates()
     try:
         owner = x509.load_pem_x509_certificate(certificate)
     except ValueError as error:
-        raise _refused("this is no certificate (PEM)", "give the certificate that the plan names") from error
+        raise _refused("this is no certificate (PEM)", "give the certificate that was announced with it") from error
     if hashlib.sha512(owner.public_bytes(serialization.Encoding.DER)).digest() != _hexadecimal(
         pulse.certificate_id, "certificateId"
     ):

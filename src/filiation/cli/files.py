@@ -76,7 +76,10 @@ def read_record(path: Path) -> Examination:
         raise RecordError(
             f"cannot be read: {error.strerror or error}", exhibit=str(path), advice="give the file that --json wrote"
         ) from error
-    return Examination.from_json(data)
+    try:
+        return Examination.from_json(data)
+    except RecordError as error:
+        raise RecordError(error.message, exhibit=str(path), advice=error.advice) from error
 
 
 def unused_name(reference: str, suspect: str, folder: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from filiation.errors import MalformedSource, SourceNotFound, UnsafeSource
 from filiation.evidence import Absent
 from filiation.sources.byte_ranges import LocalFile, not_readable, read_small_file
+from filiation.sources.marks import KINDS as MARKS
 from filiation.sources.safetensors_file import (
     NO_CONFIGURATION,
     NO_TOKENIZER,
@@ -125,10 +126,13 @@ class FolderSource(StoredSource):
                         advice=f"{CONVERT}; to examine the tokenizer alone, give the path of its tokenizer.json",
                     )
         if not weights and INDEX not in self._listing and not self._listing.intersection(SMALL_FILES):
+            opened = self._listing.intersection(MARKS)
             raise SourceNotFound(
                 "there is no model in this folder: no config.json, tokenizer.json, tokenizer.model, *.safetensors, *.gguf",
                 exhibit=self.name,
-                advice="give the folder that holds these files themselves, not one above or below it",
+                advice="opened marks are given as marks:FOLDER"
+                if opened
+                else "give the folder that holds these files themselves, not one above or below it",
             )
 
     def _small(self, file: str, limit: int) -> bytes:

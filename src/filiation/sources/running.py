@@ -83,7 +83,10 @@ class RunningModel:
         """Token ids of a text. `special_tokens`: with what the tokenizer puts before and after a text by itself."""
         if self._tokenizer is None:
             raise UsageError("this model has no tokenizer", exhibit=self.name, advice="give texts as token ids")
-        return np.asarray(self._tokenizer(text, add_special_tokens=special_tokens)["input_ids"], dtype=np.int64)
+        told = self._tokenizer(
+            text, add_special_tokens=special_tokens, verbose=False
+        )  # callers cut long texts, and say so
+        return np.asarray(told["input_ids"], dtype=np.int64)
 
     def text_of(self, tokens: Sequence[int] | Tokens) -> str:
         """The text that token ids stand for, special tokens left out."""
@@ -172,7 +175,7 @@ class RunningModel:
                 exhibit=self.name,
                 advice="give a model with a tokenizer.json",
             )
-        told = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        told = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return np.asarray([end for _, end in told["offset_mapping"]], dtype=np.int64)
 
     def mlp_activations(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -54,3 +55,6 @@ def reveal(
     if not quiet:
         typer.echo(f"{place}: batch {batch}, {len(bundle.files())} files for {verifier}")
         typer.echo("  its canaries retire: whoever is trained after today may know them")
+        typer.echo(
+            f"  next: {shlex.join(['filiation', 'compare', f'marks:{place}', f'transcripts:ANSWERS.parquet#{suspect[0]}'])}"
+        )

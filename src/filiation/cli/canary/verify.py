@@ -15,7 +15,7 @@ from filiation.cli.canary import answering
 from filiation.cli.canary.options import Quiet, bytes_of
 from filiation.cli.canary.telling import checks_told, result_told
 from filiation.cli.case.acting import pairs
-from filiation.errors import RecordError
+from filiation.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
     from filiation.canaries.canary import Canary
@@ -84,12 +84,22 @@ def verify(
 
     Example: filiation canary verify opened-000 --suspect theirs=transcripts:answers.parquet#theirs --authority-certificate a.pem
     """
-    from filiation.canaries.opening import read_bundle
+    from filiation.canaries.opening import OPENING_FILE, read_bundle
     from filiation.canaries.scoring import scored
     from filiation.canaries.verification import result, verified
     from filiation.case.commitments import Trust
 
     files.check_writable(json, "--json")
+    if json is not None and not suspect:
+        raise UsageError(
+            "without a suspect there is no result to write", advice="give --suspect NAME=SOURCE with --json"
+        )
+    if not (bundle / OPENING_FILE).is_file():
+        raise UsageError(
+            f"this folder holds no opened batch: there is no {OPENING_FILE}",
+            exhibit=str(bundle),
+            advice="give the folder that 'filiation canary reveal' wrote, such as canaries/opened-000",
+        )
     found_bundle = read_bundle(bundle)
     trust = Trust(
         authorities=tuple(bytes_of(file) for file in authority_certificate or ()),

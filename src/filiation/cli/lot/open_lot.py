@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,8 @@ def open_lot(
     data = whole_file(_tokenizer_file(tokenizer.expanduser()), LARGEST_TOKENIZER) if tokenizer else b""
     files = owner.open_lot(holding, load_key(secret.expanduser()), place, data)
     if not quiet:
-        typer.echo(f"{place}: {len(files)} files; examine with marks:{place}, or run 'filiation lot verify {place}'")
+        again = shlex.join(["filiation", "lot", "verify", str(place)])
+        typer.echo(f"{place}: {len(files)} files; examine with marks:{place}, or check with: {again}")
         typer.echo("  this lot is open: a suspect that is trained after today may know it")
 
 
