@@ -227,6 +227,31 @@ def test_fields_never_run_into_each_other_in_the_digest(one, other):
     assert Transcript(frame(one)).sha256 != Transcript(frame(other)).sha256
 
 
+@pytest.mark.parametrize("kind", ["score", "read"])
+def test_two_models_that_read_the_same_texts_are_two(kind):
+    """Nothing was said by either: what they made of the text tells them apart. Of answers log-probabilities do not enter."""
+    one, other = (
+        {"prompt_id": "p", "item": f"{kind}:texts:1", "log_probabilities": f'[["",{value},[]]]'} for value in (-3.5, -4)
+    )
+    assert Transcript(frame(one)).sha256 != Transcript(frame(other)).sha256
+    assert Transcript(frame(one)).sha256 != Transcript(frame(one | {"log_probabilities": None})).sha256
+    answered = [Transcript(frame(row | {"item": "task:1", "text": "yes"})).sha256 for row in (one, other)]
+    assert answered[0] == answered[1]
+
+
+def test_readings_of_two_runs_of_a_model_are_kept_apart_and_are_no_fault(tmp_path):
+    """By content, as answers are; that nothing was said to a text that was only read is as it should be."""
+    row = {"prompt_id": "p", "prompt": "a text", "item": "score:texts:1", "log_probabilities": '[["",-3.5,[]]]'}
+    frame(row).write_parquet(tmp_path / "one.parquet")
+    frame(row | {"log_probabilities": '[["",-4.0,[]]]'}).write_parquet(tmp_path / "other.parquet")
+    both = [tmp_path / "one.parquet", tmp_path / "other.parquet"]
+    with pytest.raises(UsageError, match="two different answers"):
+        import_transcripts(both, tmp_path / "all.parquet")
+    import_transcripts(both, tmp_path / "all.parquet", repeats="samples")
+    assert read_transcripts(tmp_path / "all.parquet").height == 2
+    assert not any(fault.count for fault in faults(frame(row)))
+
+
 def test_texts_and_prompts_are_in_order():
     rows = [
         {"prompt_id": "b", "text": "3"},

@@ -149,18 +149,22 @@ class Answers:
 
 
 def answers_of(source: Source) -> Answers | Absent:
-    """The recorded answers of a source, in the order of the prompts' digests."""
+    """The recorded answers of a source, in the order of the prompts' digests; of two that are numbered alike the first by its text."""
     transcript = source.transcript()
     if isinstance(transcript, Absent):
         return transcript
-    read, texts, further, unknown = [], [], 0, 0
-    columns = transcript.frame.select("prompt", "parameters", "sample", "text", "finish_reason")
-    for prompt, parameters, sample, text, finish in columns.iter_rows():
+    read, texts, asked, further, unknown = [], [], set(), 0, 0
+    rows = transcript.frame.sort("prompt_id", "sample", "text")
+    columns = rows.select("prompt_id", "prompt", "parameters", "sample", "text", "finish_reason")
+    for identity, prompt, parameters, sample, text, finish in columns.iter_rows():
         if not text.strip() or finish == READ:
             continue
-        further += sample > 0
-        unknown += sample == 0 and not prompt
-        if sample == 0 and prompt:
+        if sample or identity in asked:
+            further += 1
+        elif not prompt:
+            unknown += 1
+        else:
+            asked.add(identity)
             read.append(texts_read(prompt, parameters))
             texts.append(text)
     if not texts:

@@ -105,11 +105,15 @@ def observe(source: Source, progress: Progress = silent) -> Observation | Absent
 
 
 def _rows(source: Source) -> list[tuple[str, str, int, str]]:
-    """Text, parameters, number of the sample and what was recorded, of each reading."""
+    """Text, parameters, number of the sample and what was recorded, of each reading, in the order of the texts' digests.
+
+    A text that stands there twice does no harm: what it shows counts where it stands first.
+    """
     transcript = source.transcript()
     if isinstance(transcript, Absent):
         return []
-    columns = transcript.frame.select("prompt", "parameters", "sample", "log_probabilities", "finish_reason")
+    rows = transcript.frame.sort("prompt_id", "sample", "log_probabilities", "parameters")
+    columns = rows.select("prompt", "parameters", "sample", "log_probabilities", "finish_reason")
     return [row[:4] for row in columns.iter_rows() if row[4] == READ and row[0] and row[3]]
 
 

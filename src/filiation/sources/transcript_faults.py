@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from filiation.sources.transcripts import was_read
+
 EXAMPLES = 3
 COMMON_SHARE = 0.1
 """Share of a model's answers that may end at one length (or begin with a space) before it is called conspicuous."""
@@ -164,7 +166,7 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
     (
         "empty answers",
         "an answer has text, or a stated answer",
-        _rows((_STRIPPED == "") & pl.col("answer").is_null()),
+        _rows((_STRIPPED == "") & pl.col("answer").is_null() & ~was_read()),
     ),
     (
         "leading space",

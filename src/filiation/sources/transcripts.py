@@ -146,10 +146,11 @@ class Transcript:
     def sha256(self) -> str:
         """Digest of what was asked and answered; names, times, origins and the numbering of samples do not enter.
 
+        Of fixed texts that were read (`sources.scoring`) what was recorded of them enters in the place of an answer.
         Repeated answers are exchangeable, so they enter in the order of their text: two imports of the same answers in
         another order are the same transcript.
         """
-        fields = self.frame.select("prompt_id", "text", "answer").sort("prompt_id", "text", "answer")
+        fields = self.frame.select("prompt_id", said(), "answer").sort("prompt_id", "text", "answer")
         # Every field is written with its length (-1 where absent), so that no two tables give the same bytes.
         lengths = pl.col("prompt_id", "text", "answer").str.len_bytes().cast(pl.Int64).fill_null(-1).cast(pl.String)
         row = fields.lazy().select(
@@ -164,6 +165,16 @@ class Transcript:
         for start in range(0, len(rows), _DIGEST_ROWS):
             hasher.update("".join(rows[start : start + _DIGEST_ROWS].to_list()).encode())
         return hasher.hexdigest()
+
+
+def was_read() -> pl.Expr:
+    """The rows of fixed texts that a model was made to read, and to which it said nothing."""
+    return pl.col("item").str.contains(f"^(?:{SCORED}|{READ}):") & (pl.col("text").str.strip_chars() == "")
+
+
+def said() -> pl.Expr:
+    """The answer, or of a text that was read its log-probabilities: else all models that read the same would have said the same."""
+    return pl.when(was_read()).then(pl.col("log_probabilities")).otherwise(pl.col("text")).alias("text")
 
 
 ADVICE = "import the recorded answers with 'filiation transcripts import'"

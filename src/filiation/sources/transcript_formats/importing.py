@@ -27,7 +27,7 @@ from filiation.sources.transcript_formats import table
 from filiation.sources.transcript_formats.answer import Progress, Reading, frame_of, row
 from filiation.sources.transcript_formats.json_files import check_text_file, whole_json
 from filiation.sources.transcript_formats.recognition import FORMATS, OWN, files_in, recognised
-from filiation.sources.transcripts import SCHEMA, check_layout, polars_errors
+from filiation.sources.transcripts import SCHEMA, check_layout, polars_errors, said
 
 BATCH_ROWS = 4_000
 BATCH_CHARACTERS = 32 << 20
@@ -261,7 +261,7 @@ def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def _keys(files: Sequence[Path], old: int) -> pl.DataFrame:
     """One row per answer, without its texts: two 64-bit digests stand for text and answer, `bytes` for their length."""
-    content = pl.struct("text", "answer")
+    content = pl.struct(said(), "answer")
     frames = [
         pl.scan_parquet(file)
         .select(
