@@ -38,7 +38,7 @@ from filiation.proceedings.verifying import reacquire, verify_case
 from filiation.sources.marks import open_marks
 from filiation.sources.transcripts import SCHEMA, prompt_id
 from tests import case_world
-from tests.canaries.world import World, labelled_world
+from tests.canaries.world import World, hour, labelled_world
 from tests.cli.tokenizer_folders import train
 from tests.marked import ANSWERS, MARKS
 from tests.test_proceedings import Clock, Court
@@ -185,6 +185,17 @@ def test_a_verifier_says_whom_the_batch_was_opened_for_and_what_came_later(
     court.plan('reference = "ours"\nsuspect = "Quokka"\nexaminers = ["canaries"]\n[[controls]]\nexhibit = "Numbat"\n')
     remarks = " | ".join(verify_case(court.path).remarks)
     assert all(each in remarks for each in told), remarks
+
+
+def test_a_verifier_says_that_answers_came_after_the_opening_by_the_owners_ledger(
+    desk: Desk, signer: Signer, tmp_path: Path
+) -> None:
+    """In the case the answers come first; the batch was opened before either, as its owner's ledger says."""
+    court = Court(tmp_path, signer, Clock(hour(5)))
+    prepared(court, desk)
+    (said,) = [remark for remark in verify_case(court.path).remarks if "by the owner's own ledger" in remark]
+    assert f"ours/canaries was opened at {hour(4):%Y-%m-%dT%H}" in said
+    assert "Wombat" in said
 
 
 @pytest.mark.parametrize(

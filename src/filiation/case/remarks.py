@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import pairwise
+from typing import TypeVar
 
 import msgspec
 
@@ -225,45 +227,95 @@ def _of_opened_marks(case: CaseRead) -> Iterator[str]:
                 "model, what was searched is not fully paid for"
             )
     places = [e.sequence for e in case.entries if isinstance(e.body, Admitted) and e.body.exhibit in marks]
-    later = [name for name, number in _answered(case, plan) if places and number > min(places)]
+    answered = list(_answered(case, plan))
+    later = [name for name, entry in answered if places and entry.sequence > min(places)]
     if later:
         yield (
             f"what was opened of {plan.reference} stands in the case from entry {min(places)} on, and answers of {_some(later)} came "
             "later: that they were recorded before anybody else could know what was marked is the writer's word"
         )
+    for manifest in marks.values():
+        opened = _opened_at(case, manifest)
+        late = [name for name, entry in answered if name not in later and opened and opened < _moment(entry.time)]
+        if opened and late:
+            yield (
+                f"by the owner's own ledger {manifest.exhibit} was opened at {opened:%Y-%m-%dT%H:%M:%SZ}, and answers of {_some(late)} "
+                "came into the case after that: that they were recorded before is the writer's word"
+            )
 
 
-def _answered(case: CaseRead, plan: Plan) -> Iterator[tuple[str, int]]:
-    """Who but the reference answered, and the number of the entry by which the answers came into the case."""
+def _answered(case: CaseRead, plan: Plan) -> Iterator[tuple[str, Entry]]:
+    """Who but the reference answered, and the entry by which the answers came into the case."""
     for entry in case.entries:
         body = entry.body
         if not isinstance(body, Asked | Admitted) or body.exhibit.partition("/")[0] == plan.reference:
             continue
         manifest = case.manifests.get(body.manifest) if isinstance(body, Admitted) else None
         if isinstance(body, Asked) or (manifest is not None and manifest.kind == "transcript"):
-            yield body.exhibit, entry.sequence
-
-
-class _Requested(msgspec.Struct):
-    suspects: tuple[str, ...]
-
-
-class _Statement(msgspec.Struct):
-    predicate: _Requested
+            yield body.exhibit, entry
 
 
 class _Envelope(msgspec.Struct):
     payload: bytes  # base64
 
 
+class _Requested(msgspec.Struct):
+    suspects: tuple[str, ...]
+    batch: int
+
+
+class _Request(msgspec.Struct):
+    predicate: _Requested
+
+
+class _Deed(msgspec.Struct):
+    action: str
+    batch: int = -1
+
+
+class _Line(msgspec.Struct):
+    time: str
+    body: _Deed
+
+
+class _LineOfLedger(msgspec.Struct):
+    predicate: _Line
+
+
+_Told = TypeVar("_Told", _Request, _LineOfLedger)
+_UNREADABLE = (FiliationError, msgspec.MsgspecError, ValueError, RecursionError)
+"""What a file among marks may be instead of what it should; the examiner that reads the marks says so."""
+
+
+def _told_in(data: bytes, kind: type[_Told]) -> _Told:
+    return msgspec.json.decode(msgspec.json.decode(data, type=_Envelope).payload, type=kind)
+
+
+def _file(case: CaseRead, manifest: Manifest, name: str) -> bytes:
+    return case.data(next((file.sha256 for file in manifest.files if file.name == name), None) or "")
+
+
 def _suspects_requested(case: CaseRead, manifest: Manifest) -> tuple[str, ...] | None:
     """The models that the request of a batch names; None where there is no such file in the case, or none that can be read."""
-    digest = next((file.sha256 for file in manifest.files if file.name == "request.json"), None)
     try:
-        envelope = msgspec.json.decode(case.data(digest or ""), type=_Envelope)
-        return msgspec.json.decode(envelope.payload, type=_Statement).predicate.suspects
-    except (FiliationError, msgspec.MsgspecError, ValueError, RecursionError):
-        return None  # the examiner that reads the marks says so
+        return _told_in(_file(case, manifest, "request.json"), _Request).predicate.suspects
+    except _UNREADABLE:
+        return None
+
+
+def _opened_at(case: CaseRead, manifest: Manifest) -> datetime | None:
+    """When a batch was opened, as its owner's ledger says; None where that cannot be read. Lots tell no such time."""
+    try:
+        batch = _told_in(_file(case, manifest, "request.json"), _Request).predicate.batch
+        lines = _file(case, manifest, "ledger.jsonl").splitlines()
+        deeds = [_told_in(line, _LineOfLedger).predicate for line in lines]
+        return next((_moment(each.time) for each in deeds if each.body == _Deed("open", batch)), None)
+    except _UNREADABLE:
+        return None
+
+
+def _moment(told: str) -> datetime:
+    return datetime.fromisoformat(told).astimezone(UTC)
 
 
 # --------------------------------------------------------------------------------------------------- stamps, bindings
