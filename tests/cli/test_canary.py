@@ -16,7 +16,9 @@ from filiation.canaries import labels, opening, owner
 from filiation.canaries.canary import Canary
 from filiation.case.signing import new_signer, save_signer
 from filiation.cli.canary import app
+from filiation.cli.canary.options import LARGEST_FILE, bytes_of
 from filiation.cli.program import leave_with_exit_code
+from filiation.errors import MalformedSource
 from filiation.report.wording import forbidden_words
 from filiation.sources.endpoints.questions import read_questions
 from filiation.sources.transcripts import SCHEMA, prompt_id
@@ -280,6 +282,15 @@ def test_what_the_owner_is_refused(case: str, desk: Desk, monkeypatch) -> None:
     assert run(*(word.format(**places) for word in OWNER_REFUSED[case])) == 2
     assert owner.Holding(desk.canaries).ledger() == before
     assert not (desk.folder / "x.jsonl").exists()
+
+
+def test_a_file_that_is_too_large_is_refused_and_not_cut(tmp_path: Path) -> None:
+    for size in (LARGEST_FILE, LARGEST_FILE + 1):
+        with (tmp_path / f"{size}").open("wb") as file:
+            file.truncate(size)
+    assert len(bytes_of(tmp_path / f"{LARGEST_FILE}")) == LARGEST_FILE
+    with pytest.raises(MalformedSource, match="more than"):
+        bytes_of(tmp_path / f"{LARGEST_FILE + 1}")
 
 
 def test_a_second_opening_is_refused(desk: Desk, capsys) -> None:

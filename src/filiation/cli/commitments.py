@@ -1,19 +1,60 @@
-"""What committing to canaries and to lots is told on the command line: the beacon that is to come, and who stamps."""
+"""What the verbs of canaries and of lots are told alike on the command line: beacons, stamps, and whom a verifier trusts."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from filiation.cli.canary.options import bytes_of, now
 from filiation.errors import UsageError
 from filiation.report.wording import plural
 
 if TYPE_CHECKING:
-    from filiation.case.commitments import Committed
+    from filiation.case.commitments import Committed, Trust
     from filiation.case.records import Announcement
     from filiation.case.time_stamps import Stamper
+
+Beacon = Annotated[str, typer.Option(help="quicknet or default (drand), or nist.")]
+BeaconAt = Annotated[
+    str, typer.Option(help="When the announced beacon speaks, UTC; by default in an hour.", metavar="TIME")
+]
+BeaconChain = Annotated[str, typer.Option(help="The chain index of the NIST beacon.")]
+BeaconCertificate = Annotated[
+    Path | None, typer.Option(help="The certificate (PEM) that NIST signs pulses with.", metavar="FILE")
+]
+BeaconFile = Annotated[Path, typer.Option(help="The file that the announced beacon served.", metavar="FILE")]
+Stamps = Annotated[
+    list[str] | None,
+    typer.Option(help="A stamp (RFC 3161 response, DER) of an authority that was named.", metavar="NAME=FILE"),
+]
+RootCertificates = Annotated[
+    list[Path] | None,
+    typer.Option(help="The root certificate (PEM) of an authority, from the authority itself.", metavar="FILE"),
+]
+TrustedBeacon = Annotated[
+    Path | None, typer.Option(help="The certificate (PEM) of NIST, from NIST itself.", metavar="FILE")
+]
+Chains = Annotated[
+    list[str] | None, typer.Option(help="The hash of a drand chain that you know, besides those built in.")
+]
+
+
+def trust_in(
+    authorities: list[Path] | None, beacon_certificate: Path | None, chains: list[str] | None, keyid: str, copies: bool
+) -> Trust:
+    """What a verifier brings along, from files that are named."""
+    from filiation.case.commitments import Trust
+
+    return Trust(
+        authorities=tuple(bytes_of(file) for file in authorities or ()),
+        beacon_certificate=bytes_of(beacon_certificate),
+        chains=tuple(chains or ()),
+        keyid=keyid,
+        copies=copies,
+    )
 
 
 def moment(text: str) -> datetime:
@@ -89,7 +130,8 @@ def stamping_told(file: Path, commitment: Committed, missing: tuple[str, ...], s
     if len(commitment.authorities) < AUTHORITIES:
         lines.append("warning: one authority is named, and two are asked for")
     elif stamped < AUTHORITIES:
-        lines.append(f"warning: without a stamp nothing counts, and {AUTHORITIES} are asked for")
+        so_far = "one stamp alone counts for little" if stamped else "without a stamp nothing counts"
+        lines.append(f"warning: {so_far}, and {AUTHORITIES} are asked for")
     return [
         *lines,
         f"announced: once it is there, curl -o round.json {address(commitment.announcement)}",

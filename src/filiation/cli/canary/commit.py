@@ -10,7 +10,16 @@ import typer
 
 from filiation.cli.canary.options import Folder, Quiet, Secret, SigningKey, bytes_of, now, signer
 from filiation.cli.case.acting import pairs
-from filiation.cli.commitments import announced, authorities_of, moment, stamping_told
+from filiation.cli.commitments import (
+    Beacon,
+    BeaconAt,
+    BeaconCertificate,
+    BeaconChain,
+    announced,
+    authorities_of,
+    moment,
+    stamping_told,
+)
 from filiation.report.wording import whole
 
 if TYPE_CHECKING:
@@ -39,14 +48,10 @@ def commit(
             metavar="NAME=FILE",
         ),
     ] = None,
-    beacon: Annotated[str, typer.Option(help="quicknet or default (drand), or nist.")] = "quicknet",
-    beacon_at: Annotated[
-        str, typer.Option(help="When the announced beacon speaks, UTC; by default in an hour.", metavar="TIME")
-    ] = "",
-    beacon_chain: Annotated[str, typer.Option(help="The chain index of the NIST beacon.")] = "2",
-    beacon_certificate: Annotated[
-        Path | None, typer.Option(help="The certificate (PEM) that NIST signs pulses with.", metavar="FILE")
-    ] = None,
+    beacon: Beacon = "quicknet",
+    beacon_at: BeaconAt = "",
+    beacon_chain: BeaconChain = "2",
+    beacon_certificate: BeaconCertificate = None,
     earlier: Annotated[
         list[str] | None, typer.Option(help="The SHA-256 of an earlier commitment's file; may be given many times.")
     ] = None,

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from filiation.cli.canary.options import Folder, Quiet, SigningKey, bytes_of, now, signer
 from filiation.cli.case.acting import pairs
+from filiation.cli.commitments import BeaconCertificate, BeaconFile, Stamps
 
 
 def label(
     folder: Folder,
-    beacon: Annotated[Path, typer.Option(help="The file that the announced beacon served.", metavar="FILE")],
-    certificate: Annotated[
-        Path | None, typer.Option(help="The certificate (PEM) that NIST signs pulses with.", metavar="FILE")
-    ] = None,
-    stamp: Annotated[
-        list[str] | None,
-        typer.Option(help="A stamp (RFC 3161 response, DER) of an authority that was named.", metavar="NAME=FILE"),
-    ] = None,
+    beacon: BeaconFile,
+    certificate: BeaconCertificate = None,
+    stamp: Stamps = None,
     signing_key: SigningKey = None,
     quiet: Quiet = False,
 ) -> None:

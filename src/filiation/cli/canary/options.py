@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from filiation.cli.case.acting import KEY_VARIABLE
-from filiation.errors import SourceNotFound, UsageError
+from filiation.errors import MalformedSource, SourceNotFound, UsageError
 
 if TYPE_CHECKING:
     from filiation.case.signing import Signer
@@ -44,15 +44,18 @@ def signer(key: Path | None) -> Signer:
     return load_signer(file.expanduser())
 
 
-def bytes_of(file: Path | None) -> bytes:
-    """The bytes of a file that is named, or none. Raises SourceNotFound."""
+def bytes_of(file: Path | None, largest: int = LARGEST_FILE) -> bytes:
+    """All bytes of a file that is named, or none. Raises SourceNotFound, or MalformedSource where there are more than `largest`."""
     if file is None:
         return b""
     try:
         with file.expanduser().open("rb") as opened:
-            return opened.read(LARGEST_FILE)
+            data = opened.read(largest + 1)
     except OSError as error:
         raise SourceNotFound(f"cannot be read: {error.strerror}", exhibit=str(file), advice="check the path") from error
+    if len(data) > largest:
+        raise MalformedSource(f"it has more than {largest} bytes", exhibit=str(file), advice="check the file")
+    return data
 
 
 def now() -> datetime:

@@ -12,9 +12,10 @@ import typer
 
 from filiation.cli import files, progress
 from filiation.cli.canary import answering
-from filiation.cli.canary.options import Quiet, bytes_of
+from filiation.cli.canary.options import Quiet
 from filiation.cli.canary.telling import checks_told, result_told
 from filiation.cli.case.acting import pairs
+from filiation.cli.commitments import Chains, RootCertificates, TrustedBeacon, trust_in
 from filiation.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -52,16 +53,9 @@ def verify(
         ),
     ] = None,
     key_id: Annotated[str, typer.Option(help="The fingerprint of the claimant's key, told by another way.")] = "",
-    authority_certificate: Annotated[
-        list[Path] | None,
-        typer.Option(help="The root certificate (PEM) of an authority, from the authority itself.", metavar="FILE"),
-    ] = None,
-    beacon_certificate: Annotated[
-        Path | None, typer.Option(help="The certificate (PEM) of NIST, from NIST itself.", metavar="FILE")
-    ] = None,
-    chain: Annotated[
-        list[str] | None, typer.Option(help="The hash of a drand chain that you know, besides those built in.")
-    ] = None,
+    authority_certificate: RootCertificates = None,
+    beacon_certificate: TrustedBeacon = None,
+    chain: Chains = None,
     claimants_copies: Annotated[
         bool, typer.Option("--claimants-copies", help="Take the claimant's copies of certificates, and say so.")
     ] = False,
@@ -87,7 +81,6 @@ def verify(
     from filiation.canaries.opening import OPENING_FILE, read_bundle
     from filiation.canaries.scoring import scored
     from filiation.canaries.verification import result, verified
-    from filiation.case.commitments import Trust
 
     files.check_writable(json, "--json")
     if json is not None and not suspect:
@@ -101,13 +94,7 @@ def verify(
             advice="give the folder that 'filiation canary reveal' wrote, such as canaries/opened-000",
         )
     found_bundle = read_bundle(bundle)
-    trust = Trust(
-        authorities=tuple(bytes_of(file) for file in authority_certificate or ()),
-        beacon_certificate=bytes_of(beacon_certificate),
-        chains=tuple(chain or ()),
-        keyid=key_id,
-        copies=claimants_copies,
-    )
+    trust = trust_in(authority_certificate, beacon_certificate, chain, key_id, claimants_copies)
     found, checks = verified(found_bundle, trust, commitments)
     if not quiet and json != files.STANDARD_OUTPUT:
         typer.echo("\n".join(checks_told(checks)))

@@ -10,8 +10,17 @@ import typer
 
 from filiation.cli.canary.options import Quiet, SigningKey, bytes_of, now, signer
 from filiation.cli.case.acting import pairs
-from filiation.cli.commitments import announced, authorities_of, moment, stamping_told
-from filiation.cli.lot.options import Folder, Secret, whole_file
+from filiation.cli.commitments import (
+    Beacon,
+    BeaconAt,
+    BeaconCertificate,
+    BeaconChain,
+    announced,
+    authorities_of,
+    moment,
+    stamping_told,
+)
+from filiation.cli.lot.options import Folder, Secret
 from filiation.errors import UsageError
 from filiation.report.wording import plural
 
@@ -51,14 +60,10 @@ def commit(
             metavar="NAME=FILE",
         ),
     ] = None,
-    beacon: Annotated[str, typer.Option(help="quicknet or default (drand), or nist.")] = "quicknet",
-    beacon_at: Annotated[
-        str, typer.Option(help="When the announced beacon speaks, UTC; by default in an hour.", metavar="TIME")
-    ] = "",
-    beacon_chain: Annotated[str, typer.Option(help="The chain index of the NIST beacon.")] = "2",
-    beacon_certificate: Annotated[
-        Path | None, typer.Option(help="The certificate (PEM) that NIST signs pulses with.", metavar="FILE")
-    ] = None,
+    beacon: Beacon = "quicknet",
+    beacon_at: BeaconAt = "",
+    beacon_chain: BeaconChain = "2",
+    beacon_certificate: BeaconCertificate = None,
     earlier: Annotated[
         list[str] | None, typer.Option(help="The SHA-256 of an earlier lot's lot.json; may be given many times.")
     ] = None,
@@ -75,7 +80,7 @@ def commit(
     from filiation.lots.subject import LARGEST_SUBJECT
 
     place, wanted = secret.expanduser(), _purpose(purpose)
-    data = whole_file(subject, LARGEST_SUBJECT)
+    data = bytes_of(subject, LARGEST_SUBJECT)
     _check_subject(wanted, data, str(subject))
     announcement = announced(beacon, moment(beacon_at), beacon_chain, beacon_certificate)
     asked, certificates = pairs(authority, "--authority"), pairs(authority_certificate, "--authority-certificate")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from filiation.cli.canary.options import Quiet, bytes_of
 from filiation.cli.case.acting import pairs
+from filiation.cli.commitments import BeaconCertificate, BeaconFile, Stamps
 from filiation.cli.lot.options import Folder, Secret
 
 if TYPE_CHECKING:
@@ -24,14 +25,9 @@ USES = {
 def draw(
     folder: Folder,
     secret: Secret,
-    beacon: Annotated[Path, typer.Option(help="The file that the announced beacon served.", metavar="FILE")],
-    certificate: Annotated[
-        Path | None, typer.Option(help="The certificate (PEM) that NIST signs pulses with.", metavar="FILE")
-    ] = None,
-    stamp: Annotated[
-        list[str] | None,
-        typer.Option(help="A stamp (RFC 3161 response, DER) of an authority that was named.", metavar="NAME=FILE"),
-    ] = None,
+    beacon: BeaconFile,
+    certificate: BeaconCertificate = None,
+    stamp: Stamps = None,
     quiet: Quiet = False,
 ) -> None:
     """Verify the announced beacon and that it is later than the stamps, and write what it draws into FOLDER/drawn.

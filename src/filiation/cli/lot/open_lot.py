@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from filiation.cli.canary.options import Quiet
-from filiation.cli.lot.options import Folder, Secret, whole_file
+from filiation.cli.canary.options import Quiet, bytes_of
+from filiation.cli.lot.options import Folder, Secret
 
 LARGEST_TOKENIZER = 256 << 20
 
@@ -37,7 +37,7 @@ def open_lot(
 
     holding = owner.Holding(folder)
     place = output.expanduser() if output else holding.at(owner.OPENED)
-    data = whole_file(_tokenizer_file(tokenizer.expanduser()), LARGEST_TOKENIZER) if tokenizer else b""
+    data = bytes_of(_tokenizer_file(tokenizer.expanduser()), LARGEST_TOKENIZER) if tokenizer else b""
     files = owner.open_lot(holding, load_key(secret.expanduser()), place, data)
     if not quiet:
         again = shlex.join(["filiation", "lot", "verify", str(place)])

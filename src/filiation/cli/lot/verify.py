@@ -9,8 +9,9 @@ import msgspec
 import typer
 
 from filiation.cli import files
-from filiation.cli.canary.options import Quiet, bytes_of
+from filiation.cli.canary.options import Quiet
 from filiation.cli.canary.telling import checks_told
+from filiation.cli.commitments import Chains, RootCertificates, TrustedBeacon, trust_in
 from filiation.cli.lot.telling import result_told
 from filiation.errors import RecordError, UsageError
 
@@ -18,16 +19,9 @@ from filiation.errors import RecordError, UsageError
 def verify(
     opened: Annotated[Path, typer.Argument(help="The folder that 'open' wrote.", metavar="OPENED")],
     key_id: Annotated[str, typer.Option(help="The fingerprint of the owner's key, told by another way.")] = "",
-    authority_certificate: Annotated[
-        list[Path] | None,
-        typer.Option(help="The root certificate (PEM) of an authority, from the authority itself.", metavar="FILE"),
-    ] = None,
-    beacon_certificate: Annotated[
-        Path | None, typer.Option(help="The certificate (PEM) of NIST, from NIST itself.", metavar="FILE")
-    ] = None,
-    chain: Annotated[
-        list[str] | None, typer.Option(help="The hash of a drand chain that you know, besides those built in.")
-    ] = None,
+    authority_certificate: RootCertificates = None,
+    beacon_certificate: TrustedBeacon = None,
+    chain: Chains = None,
     claimants_copies: Annotated[
         bool, typer.Option("--claimants-copies", help="Take the owner's copies of certificates, and say so.")
     ] = False,
@@ -41,17 +35,10 @@ def verify(
 
     Example: filiation lot verify opened --key-id 5f0c... --authority-certificate a.pem --authority-certificate b.pem
     """
-    from filiation.lots import Trust
     from filiation.lots.verification import result, verified
 
     files.check_writable(json, "--json")
-    trust = Trust(
-        authorities=tuple(bytes_of(file) for file in authority_certificate or ()),
-        beacon_certificate=bytes_of(beacon_certificate),
-        chains=tuple(chain or ()),
-        keyid=key_id,
-        copies=claimants_copies,
-    )
+    trust = trust_in(authority_certificate, beacon_certificate, chain, key_id, claimants_copies)
     lot, checks = verified(_files_of(opened), trust)
     tell = not quiet and json != files.STANDARD_OUTPUT
     if tell:
