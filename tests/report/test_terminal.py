@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import re
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from filiation.evidence import Finding
 from filiation.report import wording
+from filiation.report.html import html
 from filiation.report.terminal import print_report
-from tests.report import sample
+from tests.report import sample, sample_constructed
 
 
 def printed(examination, width: int = 80, *, terminal: bool = False) -> str:
@@ -98,6 +100,21 @@ def test_controls_of_packs_stand_in_the_heading():
     assert f"Told from figures of recorded answers, with 104 controls from the control pack {sample.PACK}." in text
     given = " ".join(printed(sample.recorded_answers()).split())
     assert f"Told from recorded answers, with 37 controls, and 104 from the control pack {sample.PACK}." in given
+
+
+def test_of_marks_alone_exposure_is_asked_and_not_what_was_taken():
+    record = sample_constructed.examination()
+    marks = msgspec.structs.replace(record.reference, format="marks")
+    for told in (
+        printed(msgspec.structs.replace(record, reference=marks)),
+        html(msgspec.structs.replace(record, reference=marks)),
+    ):
+        flat = " ".join(re.sub(r"<style>.*?</style>|<[^>]*>", "", told, flags=re.DOTALL).split())
+        assert (
+            f"Was {record.suspect.name} exposed to what was planted or drawn by lot, and opened as {marks.name}?"
+            in flat
+        )
+        assert "taken from" not in flat.partition("?")[0]
 
 
 def test_where_nothing_could_be_examined_there_is_no_table():

@@ -73,12 +73,13 @@ def remark(section: OutcomeSection) -> str:
 
 def _heading(told: Contents) -> Text:
     examination = told.examination
-    heading = Text("What has ")
+    before, between, after = wording.question(examination)
+    heading = Text(before)
     heading.append(wording.visible(examination.suspect.name, 120), style="bold")
-    heading.append(" taken from ")
+    heading.append(between)
     heading.append(wording.visible(examination.reference.name, 120), style="bold")
     beside = wording.controls(len(examination.controls), told.pack_controls, told.packs)
-    return heading.append(f", if anything? Told from {wording.told_from(examination)}, {beside}.")
+    return heading.append(f"{after} Told from {wording.told_from(examination)}, {beside}.")
 
 
 def _table(told: Contents) -> RenderableType:

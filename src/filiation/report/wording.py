@@ -184,7 +184,7 @@ MANY_BESIDE = 12
 """Of more than so many the list is folded."""
 OPENED = "opened"
 """A word of every reason that speaks of marks which were there, whether they held or not."""
-NO_LOT = "no opened lot of the purpose"
+NO_LOT, NO_CANARIES = "no opened lot of the purpose", "no opened canaries are among the marks"
 """How a reason begins where marks were opened, and none of the kind that a test reads."""
 NO_MARKS = "nothing that its owner planted or drew by lot is among the exhibits"
 """How a reason begins where evidence by construction had nothing to work with (`sources.marks.NONE`)."""
@@ -391,6 +391,13 @@ HELD_OUT_CAPTION = (
     "Do ranks keep their promise here? Every unrelated pair of controls, ranked with the labs of both held out. A promise is "
     "broken where the whole interval lies above it."
 )
+
+
+def question(examination: Examination) -> tuple[str, str, str]:
+    """What a report asks, around the names of suspect and reference. Of marks alone nothing is asked but exposure."""
+    if examination.reference.format == "marks":
+        return "Was ", " exposed to what was planted or drawn by lot, and opened as ", "?"
+    return "What has ", " taken from ", ", if anything?"
 
 
 def told_from(examination: Examination) -> str:
