@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filiation.evidence import Coincidences, Companion, Inconclusive, NotExamined, Null
+from filiation.evidence import Absent, Coincidences, Companion, Inconclusive, NotExamined, Null
+from filiation.examiners.marked import TRUST_PARAMETERS, lot_among, marks_of
 from filiation.report import constructed_pictures, wording
 from filiation.report.case_contents import case_contents
 from filiation.report.case_html import render
@@ -18,7 +19,7 @@ from filiation.report.constructed import MOST_COLUMNS, Law, beside, drawn_of, in
 from filiation.report.contents import contents
 from filiation.report.html import html, notebook_html
 from filiation.report.pictures import scale
-from filiation.sources.marks import NONE
+from filiation.sources.marks import NONE, open_marks
 from filiation.statistics.e_values import log10_e_value
 from filiation.statistics.scale import word
 from tests.report import case_sample, sample, sample_constructed
@@ -321,6 +322,24 @@ def test_no_report_by_construction_says_what_may_not_be_said():
 
 def test_the_reason_of_sources_is_the_one_that_is_folded():
     assert NONE.reason.startswith(wording.NO_MARKS)
+
+
+def test_the_reasons_of_marks_of_another_kind_are_those_that_are_folded(tmp_path):
+    """Which file a folder holds tells what it is; what is in it is for whoever reads it."""
+    for name, found in (
+        ("lot.json", lambda source: marks_of(source, "canaries")),
+        ("opening.json", lambda source: lot_among(source, "order", TRUST_PARAMETERS)),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_bytes(b"{}")
+        lacking = found(open_marks(tmp_path / name))
+        assert isinstance(lacking, Absent)
+        assert lacking.reason.startswith((wording.NO_LOT, wording.NO_CANARIES))
+        first, other, *_ = sample_constructed.without_marks()
+        others = msgspec.structs.replace(other, reason=f"ours: {lacking.reason}")
+        told = contents(sample_constructed.of_outcomes(first, others))
+        assert told.no_marks.marks_opened
+        assert other.examiner in told.no_marks.examiners
 
 
 def test_without_marks_everything_by_construction_is_one_line():

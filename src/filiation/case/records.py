@@ -475,9 +475,3 @@ def every_field(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [every_field(each) for each in value]
     return {name: every_field(each) for name, each in value.items()} if isinstance(value, dict) else value
-
-
-def body_fields(body: Body) -> dict[str, Any]:
-    """The fields of an entry's body as JSON values, its action first."""
-    fields: dict[str, Any] = msgspec.to_builtins(body)
-    return {"action": fields.pop("action"), **fields}

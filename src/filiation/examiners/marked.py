@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from filiation.errors import FiliationError, MissingExtra
 from filiation.evidence import Absent
-from filiation.sources.marks import NONE, Marks
+from filiation.sources.marks import Marks
 from filiation.sources.source import Source
 from filiation.sources.strict_json import json_or_none
 from filiation.sources.transcripts import READ, plain_content
@@ -44,7 +44,7 @@ def marks_of(source: Source, kind: str) -> Marks | Absent:
         return found
     suited = [marks for marks in found if marks.kind == kind]
     if not suited:
-        return NONE
+        return Absent(reason=f"no opened {kind} are among the marks")
     return suited[0] if len(suited) == 1 else _too_many(len(suited), kind)
 
 

@@ -59,8 +59,8 @@ class Lot:
     """A lot whose checks all hold.
 
     `number`: how many lots the owner has committed to, this one included; `earlier`: the SHA-256 of the files of those before, as far as
-    they are told; `certificates`: SHA-256 fingerprints of the root certificates
-    whose stamps count, and of the beacon's; `remarks`: what rests on somebody's word. `subject` and `files` are bytes as they were opened.
+    they are told; `certificates`: SHA-256 fingerprints of the root certificates whose stamps count, and of a NIST beacon's; `remarks`:
+    what rests on somebody's word. `subject` and `files` are bytes as they were opened.
     """
 
     owner: str

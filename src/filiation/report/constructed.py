@@ -88,10 +88,6 @@ class Law:
         ]
         return tuple(first - then for first, then in pairwise(reached))
 
-    def tail_at(self, count: int) -> float:
-        """log10 of the chance of so many or more."""
-        return _tail(count, self.opportunities, self.chance)
-
 
 @dataclass(frozen=True)
 class Rarities:

@@ -31,7 +31,7 @@ from filiation.evidence import (
     Relations,
 )
 from filiation.report.constructed import Beside, DrawnLots, Law, Rarities, all_beside, drawn_beside, law, rarities
-from filiation.report.wording import NO_LOT, NO_MARKS, OPENED
+from filiation.report.wording import NO_CANARIES, NO_LOT, NO_MARKS, OPENED
 from filiation.statistics.line_up import HELD_OUT, SCALE, name_key
 
 MOST_POINTS = 2000
@@ -438,7 +438,7 @@ def _lacks_marks(outcome: Outcome | Conclusion, opened: bool) -> bool:
     """Whether a test by construction had nothing to work with. Where nothing was `opened`, that goes before whatever else was lacking."""
     if outcome.null is not Null.CONSTRUCTION:
         return False
-    return not opened or NO_MARKS in outcome.reason or NO_LOT in outcome.reason
+    return not opened or any(lacking in outcome.reason for lacking in (NO_MARKS, NO_LOT, NO_CANARIES))
 
 
 def _marks_opened(outcomes: tuple[Outcome, ...]) -> bool:
