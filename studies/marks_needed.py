@@ -7,7 +7,8 @@ For each kind of mark the smallest effect that is found with 95 % probability at
 2. A drawn order: the smallest tau between place and likelihood, no ties, one stratum, nothing searched.
 3. Private twins: the share of rank-weighted pairs in favour of the published one, nothing searched.
 
-Writes `studies/results/marks_needed.json`, which the pages of planted marks and of the examiners quote (tests/statistics/test_marks_needed.py).
+Writes `studies/results/marks_needed.json`, which the pages of planted marks and of the examiners quote
+(tests/statistics/test_marks_needed.py).
 """
 
 from __future__ import annotations
