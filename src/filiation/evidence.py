@@ -236,7 +236,7 @@ class Component(Record, frozen=True, kw_only=True):
 
 
 class Companion(Record, frozen=True, kw_only=True):
-    """Another null's figure that stands beside the finding's own and is never merged with it."""
+    """A figure that stands beside the finding's own and is never merged with it: another null's, or one of what should show nothing."""
 
     null: Null
     name: str

@@ -317,6 +317,14 @@ def test_no_report_by_construction_says_what_may_not_be_said():
         assert not wording.forbidden_words(plain(page()))
 
 
+def test_the_suspect_without_controls_is_not_told_as_what_should_show_nothing():
+    """It stands in the same table and picture, and may be as rare as the finding itself."""
+    for caption in (wording.BESIDE_CONSTRUCTED, wording.RARITIES_CAPTION):
+        for name, told in (("without controls", True), ("control Adder", False)):
+            row = beside(Companion(null=Null.CONSTRUCTION, name=name, value="150 of 200", note="log10 p -12.0"))
+            assert (wording.THE_SUSPECT_AGAIN in wording.caption_beside(caption, [row])) is told
+
+
 # ------------------------------------------------------------------------------------------- nothing planted, nothing drawn
 
 

@@ -180,6 +180,10 @@ RARITIES_CAPTION = (
     "The chance of so much or more for whoever does not depend on the owner's lots, exact or bounded from above: of the suspect, with "
     "what was searched paid for, and of what should show nothing."
 )
+ALONE = "without controls"
+"""The one figure beside a finding by construction that may well be rare: the suspect's own, with nothing of controls taken away."""
+
+THE_SUSPECT_AGAIN = "'Without controls' is the suspect itself, with nothing taken away: it may be rare."
 MANY_BESIDE = 12
 """Of more than so many the list is folded."""
 OPENED = "opened"
@@ -852,6 +856,11 @@ def beside_constructed(each: Beside) -> tuple[str, str, str, str]:
     """What stands beside a finding by construction, as cells: what it is, what was seen, its chance, what it is for."""
     rare = "" if each.log10_p is None else probability(each.log10_p)
     return visible(each.name), visible(each.told), rare, visible(each.note) or SHOULD_SHOW.get(each.name, "")
+
+
+def caption_beside(caption: str, rows: Sequence[Beside]) -> str:
+    """BESIDE_CONSTRUCTED or RARITIES_CAPTION, with what need not show nothing where that stands among the rows."""
+    return f"{caption} {THE_SUSPECT_AGAIN}" if any(each.name == ALONE for each in rows) else caption
 
 
 def beside_in_short(rows: Sequence[Beside]) -> tuple[str, ...]:
