@@ -43,11 +43,16 @@ from filiation.statistics.merging import bonferroni
 from filiation.statistics.power import opportunities_needed, share_with_survival
 
 _MOST_PLACEBO_LABELS = 4_000_000
+"""Labels that are computed under placebo keys: well under a minute of keyed hashes."""
+
 _FEWEST_PLACEBO_KEYS = 19
+"""With so many the placebo p can be .05."""
+
 CONTROL_LOG10_P = -3.0
 """A control that is as rare as this, what was searched paid for, breaks a premise."""
 
 CONTROLS_WANTED = 20
+"""Among so many unrelated models one that met the marks is found with 95 % probability where every seventh model has met them."""
 
 
 # -------------------------------------------------------------------------------------------------------------- records

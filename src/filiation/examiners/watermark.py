@@ -141,8 +141,9 @@ PARAMETERS: dict[str, bool | int | float | str] = TRUST_PARAMETERS | {"considere
 """`considered`: how many suspects and sets of answers were considered in all. `unmarked`: whoever examines knows that no prompt holds
 marked text; schemes whose contexts are not independent of one another can be read under this premise only."""
 
-PLACEBO_KEYS = 199
-FEWEST_PLACEBO_KEYS = 19
+PLACEBO_KEYS, FEWEST_PLACEBO_KEYS = 199, 19
+"""With so many keys that nobody used their p can be .005, and .05 where more cannot be afforded."""
+
 AFFORDABLE = 200_000_000
 """Numbers drawn for all placebo keys together: a few seconds."""
 NUMBERS_OF_A_WINDOW = 150
