@@ -1,26 +1,29 @@
-"""The figures of docs/watermarks.md, from the results of the studies of watermarks and of radioactivity; and the picture of the latter.
+"""The figures of docs/watermarks.md, from the results of the studies of watermarks and of radioactivity; and the pictures of the latter.
 
     python -m studies.watermarks_page
 
-Fills the blocks between `<!-- study:NAME -->` and `<!-- end -->`, and writes docs/pictures/radioactivity.svg. What is printed there is
-printed by nobody else.
+Fills the blocks between `<!-- study:NAME -->` and `<!-- end -->`, and writes docs/pictures/radioactivity.svg and
+radioactivity-tokens.svg. What is printed there is printed by nobody else.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from scipy.stats import norm
 
 from filiation.report.svg import drawing, element, line, text
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "watermarks.md"
 PICTURE = ROOT / "docs" / "pictures" / "radioactivity.svg"
+CURVES = ROOT / "docs" / "pictures" / "radioactivity-tokens.svg"
 RESULTS = ROOT / "studies" / "results"
 WAYS = ("open, reading unmarked text", "open, reading marked text", "closed, unmarked prompts")
 SHARES = ("no marked text", "1%", "5%", "25%")
@@ -176,7 +179,7 @@ def under_random_keys(found: Figures) -> tuple[int, float]:
 _STYLE = """
 .picture{background:#fff;font-family:system-ui,sans-serif}.label{font-size:9px;fill:#444}.head{font-size:10px;fill:#111;font-weight:600}
 .axis{stroke:#999;stroke-width:.7}.grid{stroke:#e4e4e4;stroke-width:.7}.least{stroke:#c33;stroke-width:.7;stroke-dasharray:3 2}
-.mark0{stroke:#0b5c8c;fill:#0b5c8c}.mark1{stroke:#b3541e;fill:#b3541e}.mark2{stroke:#3a7d44;fill:#3a7d44}.curve{fill:none;stroke-width:1.2}
+.exponent{font-size:7px}.mark0{stroke:#0b5c8c;fill:#0b5c8c}.mark1{stroke:#b3541e;fill:#b3541e}.mark2{stroke:#3a7d44;fill:#3a7d44}.curve{fill:none;stroke-width:1.2}
 """
 _TOP, _BOTTOM, _LEFT, _PANEL, _GAP = 46.0, 206.0, 32.0, 104.0, 20.0
 _LOWEST = -20.0
@@ -233,6 +236,182 @@ def _curve(panel: int, at: int, shares: Figures, way: str) -> Iterator[Markup]:
         yield element("circle", cx=x, cy=y, r=2.2, class_=f"mark{at}")
 
 
+# ------------------------------------------------------------------------------------------------ radioactivity, by tokens
+
+
+LOOKS = "looks: tokens, windows, log10 p"
+SHARES_TOLD = ("none", "1 %", "5 %", "25 %")
+
+
+def needed(found: Figures) -> str:
+    """Tokens that it took, student by student, and at least takes where it was not enough."""
+    rows = [
+        [mark, name, *(each_student(ways[way], stranger=name == "none") for way in WAYS)]
+        for mark, name, ways in shares_of(found)
+    ]
+    most = {way: max(curve[LOOKS][-1][0] for _, _, curve in curves(found, way)) for way in WAYS}
+    said = prose(
+        f"`python -m studies.radioactivity_tokens --cache FOLDER --students {found['students']}`: students as above, of further",
+        f"seeds where a cell has more than one figure, asked far more: they read {most[WAYS[0]]:,} tokens of unmarked and",
+        f"{most[WAYS[1]]:,} of marked text, and answered with {most[WAYS[2]]:,}. For each student the tokens until log10 p first fell",
+        "below -6, looked at in doubling steps from 250, and in brackets log10 p over everything. '>': not found; at least so many",
+        "tokens it takes, by the upper 97.5 % limit of what a window adds and the rate at which new windows came last. 'never': by these",
+        "limits there are not so many windows. Each limit holds by itself.",
+    )
+    shown = "![log10 p against tokens, by share, three marks, three ways of asking](pictures/radioactivity-tokens.svg)"
+    ends = f"{prose('Windows judged, first student of each share, at 16,000 tokens and at the end:')}\n\n{windows_judged(found)}"
+    return f"{said}\n\n{table(('mark', 'marked share', *WAYS), rows)}\n\n{random_keys(found)}\n\n{ends}\n\n{shown}"
+
+
+def shares_of(found: Figures) -> Iterator[tuple[str, str, Figures]]:
+    """Mark, share in words, and what each way of asking gave; shares that no student stands behind are left out."""
+    for mark, shares in found["marks"].items():
+        for name, told in zip(SHARES, SHARES_TOLD, strict=True):
+            if name in shares:
+                yield mark, told, shares[name]
+
+
+def curves(found: Figures, way: str) -> Iterator[tuple[str, str, Figures]]:
+    """Mark, share and curve of every student asked in this way."""
+    for mark, name, ways in shares_of(found):
+        for curve in ways.get(way, {}).values():
+            yield mark, name, curve
+
+
+def each_student(students_asked: Figures, *, stranger: bool) -> str:
+    return ", ".join(one_student(curve, stranger) for curve in students_asked.values())
+
+
+def one_student(curve: Figures, stranger: bool) -> str:
+    reached, log10_p = curve["tokens to log10 p below"]["-6"], f"({curve[LOOKS][-1][2]:.2f})"
+    if reached is not None:
+        return f"{reached:,} {log10_p}"
+    return f"- {log10_p}" if stranger else f"{at_least(curve['at least'])} {log10_p}"
+
+
+def at_least(bound: Figures) -> str:
+    return "never" if bound["tokens"] is None else f"> {rounded_down(bound['tokens']):,}"
+
+
+def rounded_down(tokens: int) -> int:
+    """Two digits, never more than it was."""
+    unit = 10 ** max(0, len(str(tokens)) - 2)
+    return tokens // unit * unit
+
+
+def windows_needed(excess: float, windows: int) -> int | None:
+    """The fewest windows in which log10 p = -6 is to be expected, at 97.5 %: by the upper limit of a window's mean excess.
+
+    `excess`: that mean as seen in so many windows, in standard deviations of one window. None: even the limit is not above chance.
+    """
+    largest = excess + float(norm.ppf(0.975)) / math.sqrt(windows)
+    return math.ceil((float(norm.isf(1e-6)) / largest) ** 2) if largest > 0.0 else None
+
+
+def one_percent(found: Figures) -> str:
+    """What the earlier study's students of 1 % say about the windows that are needed."""
+    rows = [
+        [mark, *(least_windows(mark, each[way]) for way in WAYS)]
+        for mark, name, each in students(found)
+        if name == "1 %"
+    ]
+    said = prose(
+        "At 1 % the students of the first table give a bound by the same limits: windows needed at the least, and in brackets those",
+        "that were judged there. A token gives one window at most; with one token of context marked text gives as many as the",
+        "vocabulary has tokens, 1,024.",
+    )
+    return f"{said}\n\n{table(('mark', *WAYS), rows)}"
+
+
+def least_windows(mark: str, each: Figures) -> str:
+    windows, expected = each["windows judged"], each["expected"]
+    # The score of a Gumbel window has mean and variance 1; of a list, a quarter is green.
+    spread = 1.0 if mark.startswith("Gumbel") else math.sqrt(0.25 * 0.75)
+    least = windows_needed((each["score"] - expected) / (spread * windows), windows)
+    return f"{'never' if least is None else f'{rounded_down(least):,}'} ({windows:,})"
+
+
+def random_keys(found: Figures) -> str:
+    tests = [mark["under random keys"] for mark in found["marks"].values() if "under random keys" in mark]
+    least = min(test["Kolmogorov-Smirnov p"] for test in tests)
+    return prose(
+        f"Over all unmarked tokens the student without marked text was held against {tests[0]['keys']} random keys of each mark as well:",
+        f"its p-values, compared with the uniform law by Kolmogorov and Smirnov, have p {least:.2f} at the least.",
+    )
+
+
+def windows_judged(found: Figures) -> str:
+    rows = []
+    for mark, name, ways in shares_of(found):
+        firsts = [next(iter(ways[way].values()))[LOOKS] for way in WAYS]
+        rows.append([mark, name, *(f"{at(looks, 16_000):,}; {looks[-1][1]:,}" for looks in firsts)])
+    return table(("mark", "marked share", *WAYS), rows)
+
+
+def at(looks: Sequence[Sequence[float]], tokens: int) -> int:
+    return next(int(windows) for seen, windows, _ in looks if seen == tokens)
+
+
+_ROW = 118.0
+_FLOOR = -30.0
+_FROM, _TO = 250.0, 512_000.0
+
+
+def picture_of_tokens(found: Figures) -> str:
+    """A row for each share, a panel for each way of asking: log10 p (downwards) against tokens, a curve for each student."""
+    marks = list(found["marks"])
+    shares = [name for name in SHARES_TOLD if any(name == told for _, told, _ in shares_of(found))]
+    parts = [element("style", Markup(_STYLE))]
+    for row, name in enumerate(shares):
+        for panel, way in enumerate(WAYS):
+            parts += _panel(row, panel, way, name)
+            for mark, share_name, curve in curves(found, way):
+                if share_name == name:
+                    parts.append(_line_of(row, panel, curve[LOOKS], marks.index(mark)))
+    bottom = _TOP + len(shares) * _ROW
+    for number_of, mark in enumerate(marks):
+        parts.append(element("circle", cx=_LEFT + 4, cy=bottom + 6 + 12 * number_of, r=2.4, class_=f"mark{number_of}"))
+        parts.append(text(_LEFT + 12, bottom + 9 + 12 * number_of, mark))
+    for number_of, told in enumerate(
+        ("log10 p against tokens, one curve for each student", f"below {_FLOOR:g} at the lower edge; dashed: 10^-6")
+    ):
+        parts.append(text(_LEFT, bottom + 9 + 12 * (len(marks) + number_of), told))
+    description = "; ".join(
+        f"{mark}, {name}, {way}: {curve[LOOKS][-1][2]:.2f}" for way in WAYS for mark, name, curve in curves(found, way)
+    )
+    height = bottom + 32 + 12 * len(marks)
+    return str(drawing("radioactivity-tokens", "Radioactivity by tokens", description, height, parts)) + "\n"
+
+
+def _panel(row: int, panel: int, way: str, name: str) -> Iterator[Markup]:
+    left = _LEFT + panel * (_PANEL + _GAP)
+    if row == 0:
+        yield text(left, _TOP - 26, way.split(", ")[0], "head")
+        yield text(left, _TOP - 15, way.split(", ")[1])
+    yield text(left + 2, _depth(row, 0) - 3, f"{name} marked" if name != "none" else "no marked text", "head")
+    for level in (0, -6, -12, -18, -24, -30):
+        class_ = {0: "axis", -6: "least"}.get(level, "grid")
+        yield line(left, _depth(row, level), left + _PANEL, _depth(row, level), class_)
+        if level % 12 in (0, 6) and level >= -24:
+            yield text(left - 4, _depth(row, level) + 3, f"{level}", text_anchor="end")
+    for tokens, label in ((1000, "10^3"), (10_000, "10^4"), (100_000, "10^5")):
+        yield line(_across(panel, tokens), _depth(row, 0), _across(panel, tokens), _depth(row, _FLOOR), "grid")
+        yield text(_across(panel, tokens), _depth(row, _FLOOR) + 10, label, text_anchor="middle")
+
+
+def _line_of(row: int, panel: int, looks: Sequence[Sequence[float]], mark: int) -> Markup:
+    points = " ".join(f"{_across(panel, tokens):.1f},{_depth(row, log10_p):.1f}" for tokens, _, log10_p in looks)
+    return element("polyline", points=points, class_=f"curve mark{mark}", style="fill:none")
+
+
+def _across(panel: int, tokens: float) -> float:
+    return _LEFT + panel * (_PANEL + _GAP) + _PANEL * math.log(tokens / _FROM) / math.log(_TO / _FROM)
+
+
+def _depth(row: int, log10_p: float) -> float:
+    return _TOP + row * _ROW + (_ROW - 32) * min(1.0, log10_p / _FLOOR)
+
+
 # -------------------------------------------------------------------------------------------------------------------- words
 
 
@@ -258,9 +437,12 @@ def main() -> None:
         "law": law(marks["unmarked texts"]),
         "power": power(marks["tokens needed"]),
         "radioactivity": radioactivity(students_of["small"]),
+        "radioactivity-tokens": needed(students_of["tokens needed"]),
+        "radioactivity-one-percent": one_percent(students_of["small"]),
     }
     PAGE.write_text(filled(PAGE.read_text(), blocks))
     PICTURE.write_text(picture(students_of["small"]))
+    CURVES.write_text(picture_of_tokens(students_of["tokens needed"]))
 
 
 if __name__ == "__main__":
