@@ -197,12 +197,14 @@ def picture(found: Figures) -> str:
     for at, mark in enumerate(marks):
         parts.append(element("circle", cx=_LEFT + 4, cy=_BOTTOM + 32 + 12 * at, r=2.4, class_=f"mark{at}"))
         parts.append(text(_LEFT + 12, _BOTTOM + 35 + 12 * at, mark))
-    told = f"log10 p by the share of marked text; below {_LOWEST:g} stands at the lower edge; dashed: 10^-6"
-    parts.append(text(_LEFT, _BOTTOM + 35 + 12 * len(marks), told))
+    for line_of, told in enumerate(
+        ("log10 p by the share of marked text", f"below {_LOWEST:g} at the lower edge; dashed: 10^-6")
+    ):
+        parts.append(text(_LEFT, _BOTTOM + 35 + 12 * (len(marks) + line_of), told))
     description = "; ".join(
         f"{mark}, {name}, {way}: {each[way]['log10 p']:.2f}" for mark, name, each in students(found) for way in WAYS
     )
-    return str(drawing("radioactivity", "Radioactivity by share", description, _BOTTOM + 80, parts)) + "\n"
+    return str(drawing("radioactivity", "Radioactivity by share", description, _BOTTOM + 92, parts)) + "\n"
 
 
 def _x(panel: int, at: int) -> float:
