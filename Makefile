@@ -59,6 +59,7 @@ validate: $(STAMP)  ## every calibration figure: recorded answers, tokenizers, c
 	$(BIN)/python -m studies.canary_smollm2
 	$(BIN)/python -m studies.watermarks --size full
 	$(BIN)/python -m studies.radioactivity
+	$(BIN)/python -m studies.radioactivity_tokens --cache .cache/radioactivity
 	$(BIN)/python -m studies.independence
 	$(BIN)/python -m studies.private_twins
 	$(BIN)/python -m studies.marks_needed
