@@ -222,7 +222,7 @@ def test_what_was_searched_is_paid_for(marked: tuple[Path, Relation]) -> None:
     settings = marked[1].content["settings"] | {"considered": 10}
     dearer = msgspec.structs.replace(marked[1], content=marked[1].content | {"settings": settings, "commitments": 5})
     often = found(dearer)
-    assert often.multiplicity.searched == 50
+    assert (once.multiplicity.searched, often.multiplicity.searched) == (2, 100)
     assert often.log10_p == pytest.approx(once.log10_p + math.log10(50), abs=0.0011)
     assert often.log10_e == pytest.approx(once.log10_e - math.log10(50), abs=0.0011)
     assert often.power.detectable_share >= once.power.detectable_share
@@ -258,7 +258,7 @@ def test_a_finding_does_not_tell_the_marked_model_from_its_student(marked: tuple
     assert watermark.EITHER in finding.limitations
     assert [companion.name for companion in finding.companions] == ["placebo keys", "the prompts"]
     assert finding.companions[0].value == "0 of 199"
-    assert finding.resolution_log10_p == pytest.approx(-256 * math.log10(2), abs=0.002)
+    assert finding.resolution_log10_p == pytest.approx(math.log10(2) - 256 * math.log10(2), abs=0.002)
 
 
 def test_nothing_secret_and_nothing_long_is_recorded(marked: tuple[Path, Relation]) -> None:

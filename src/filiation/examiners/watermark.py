@@ -137,6 +137,9 @@ REFERENCES = (
     "Aaronson 2022, Watermarking of large language models (Gumbel sampling)",
     "Sander and others 2024, Watermarking makes language models radioactive",
 )
+KINDS_OF_RECORDINGS = 2
+"""Answers (`watermark`) and predictions (`radioactivity`) are two looks at one key, and whoever accuses decides which are recorded."""
+
 PARAMETERS: dict[str, bool | int | float | str] = TRUST_PARAMETERS | {"considered": 1, "unmarked": False}
 """`considered`: how many suspects and sets of answers were considered in all. `unmarked`: whoever examines knows that no prompt holds
 marked text; schemes whose contexts are not independent of one another can be read under this premise only."""
@@ -385,7 +388,7 @@ def judge_mark(
 ) -> Outcome:
     """One outcome from a relation of `related`. `read`: what the suspect had before it, in words.
 
-    1. What was searched: suspects and sets of answers considered, times the owner's lots.
+    1. What was searched: suspects and sets of answers considered, times the owner's lots, times the two kinds of recordings.
     2. Decline where unrelated models, placebo keys or what the suspect had before it show the mark.
     3. The exact figures, paid for.
     """
@@ -421,12 +424,14 @@ def judge_mark(
 
 
 def multiplicity_of(pair: Relation) -> Multiplicity:
-    """The suspects and sets of answers that were considered, times the lots that the owner has drawn."""
+    """The suspects and sets of answers that were considered, times the lots that the owner has drawn, times the two kinds of recordings."""
     considered, commitments = max(1, int(pair.content["settings"]["considered"])), pair.content["commitments"]
+    searched = considered * commitments * KINDS_OF_RECORDINGS
     return Multiplicity(
-        searched=considered * commitments,
-        rule=f"Bonferroni: suspects and sets of answers considered ({considered}) x the owner's lots ({commitments})",
-        log10_cost=math.log10(considered * commitments),
+        searched=searched,
+        rule=f"Bonferroni: suspects and sets of answers considered ({considered}) x the owner's lots ({commitments}) x "
+        f"kinds of recordings ({KINDS_OF_RECORDINGS}: answers, predictions)",
+        log10_cost=math.log10(searched),
     )
 
 
