@@ -476,6 +476,7 @@ def test_where_a_premise_is_broken_no_figure_is_given(
     assert outcome.reason.startswith("a premise is broken: ")
     assert said in outcome.reason
     assert {"decoys", "placebo keys", "unused cohorts", "control a"} <= set(companions(outcome))
+    assert len(outcome.observations) == 2, "the control's relation is named beside the suspect's"
 
 
 def test_too_few_controls_are_a_limitation(opened: tuple[World, Path]) -> None:

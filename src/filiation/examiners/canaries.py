@@ -320,7 +320,15 @@ def _judged(test: Test, case: _Case) -> Outcome:
     companions = _companions(case)
     reason = _not_to_be_counted(case) or _broken_premise(case)
     if reason:
-        return inconclusive_of(test, case.pair, reason, version=VERSION, companions=companions, limitations=LIMITATIONS)
+        return inconclusive_of(
+            test,
+            case.pair,
+            reason,
+            version=VERSION,
+            companions=companions,
+            limitations=LIMITATIONS,
+            further=case.controls,
+        )
     return _finding(test, case, companions)
 
 

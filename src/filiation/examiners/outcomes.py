@@ -166,8 +166,9 @@ def inconclusive_of(
     components: tuple[Component, ...] = (),
     companions: tuple[Companion, ...] = (),
     limitations: tuple[str, ...] = (),
+    further: Sequence[Relation] = (),
 ) -> Inconclusive:
-    """Examined, and nothing may be said: `reason` is the result."""
+    """Examined, and nothing may be said: `reason` is the result. `further`: relations beside the pair that it rests on."""
     return Inconclusive(
         **common_fields(test, pair, version),
         reason=reason,
@@ -175,7 +176,7 @@ def inconclusive_of(
         companions=companions,
         limitations=limitations,
         seed=pair.seed,
-        observations=(digest(pair),),
+        observations=tuple(map(digest, (pair, *further))),
     )
 
 

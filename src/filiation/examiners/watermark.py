@@ -402,7 +402,7 @@ def judge_mark(
     }
     broken = _broken_premises(pair.content, controls, cost, read)
     if broken:
-        return inconclusive_of(test, pair, f"a premise is broken: {'; '.join(broken)}", **told)
+        return inconclusive_of(test, pair, f"a premise is broken: {'; '.join(broken)}", further=controls, **told)
     score, mark = tails.read_score(pair.content["score"]), pair.content["mark"]
     return finding_of(
         test,
