@@ -42,6 +42,7 @@ docs: $(STAMP)  ## write again what is generated: schema, help texts
 
 validate: $(STAMP)  ## every calibration figure: recorded answers, tokenizers, configurations, the full zoo (long)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m long
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m hypothesis --hypothesis-profile=explore
 	$(BIN)/python -m studies.sequential
 	$(BIN)/python -m studies.text_kinship --check
 	$(BIN)/python -m studies.shared_errors --check
