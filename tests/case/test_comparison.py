@@ -29,7 +29,7 @@ from filiation.case.records import (
 )
 from filiation.case.view import CaseView, ExaminedModel
 from filiation.errors import RecordError, UsageError
-from filiation.evidence import Component, Examination, Finding, Outcome, canonical, digest
+from filiation.evidence import Component, Conclusion, Examination, Finding, Inconclusive, Outcome, canonical, digest
 from filiation.report import wording
 from filiation.report.html import environment
 from tests.report import sample
@@ -144,6 +144,54 @@ def test_another_figure_on_the_same_side_is_the_same_outcome() -> None:
     assert not found.same_bytes
     assert [change.label for change in found.changes] == ["parameters: weights.neurons"]
     assert (found.changes[0].original, found.changes[0].challenge) == ("2000", "1000")
+
+
+INCONCLUSIVE = next(outcome for outcome in UNRELATED.outcomes if isinstance(outcome, Inconclusive))
+SAME_REASON, ANOTHER_REASON = "for the same reason", "for another reason"
+
+
+@pytest.mark.parametrize(
+    ("what_moved", "told"),
+    [
+        ({"seed": 99}, SAME_REASON),
+        ({"limitations": ("only two prompts were left",)}, SAME_REASON),
+        ({"reason": "the controls are too few"}, ANOTHER_REASON),
+    ],
+    ids=["the seed", "a limitation", "the reason"],
+)
+def test_two_sides_without_a_figure_are_not_told_to_have_other_figures(what_moved: dict[str, Any], told: str) -> None:
+    silent = msgspec.structs.replace(INCONCLUSIVE, **what_moved)
+    record = msgspec.structs.replace(
+        UNRELATED, outcomes=tuple(silent if each == INCONCLUSIVE else each for each in UNRELATED.outcomes)
+    )
+    found = answered({"the suspect": RELATED, "a foil": record})
+    (test,) = (test for test in found.tests if test.agreement != "same bytes")
+    assert wording.side_by_side(test) == f"inconclusive on both sides, {told}"
+    summary = wording.comparison_summary(found)
+    assert f"; inconclusive on both sides, {told}: 1." in summary
+    assert "other figures" not in " ".join(wording.comparison_lines(found))
+
+
+def test_conclusions_without_a_ratio_are_not_told_to_have_other_figures() -> None:
+    before = msgspec.structs.replace(
+        RELATED.conclusions[0], kind="inconclusive", log10_likelihood_ratio=None, word="", reason="no controls"
+    )
+
+    def told(after: Conclusion) -> str:
+        first, second = (
+            {"the suspect": msgspec.structs.replace(RELATED, conclusions=(each,))} for each in (before, after)
+        )
+        original = view(first)
+        answers = CounterTo(case=PLAN.case, head=original.head, sequence=original.entries[-1].sequence, keyid=KEY.keyid)
+        counter = view(second, msgspec.structs.replace(PLAN, case="2" * 32), answers=answers)
+        (compared,) = compare_cases(original, counter).conclusions
+        return wording.side_by_side(compared)
+
+    assert told(msgspec.structs.replace(before, log10_e=-0.5)) == f"no likelihood ratio on either side, {SAME_REASON}"
+    assert (
+        told(msgspec.structs.replace(before, reason="none")) == f"no likelihood ratio on either side, {ANOTHER_REASON}"
+    )
+    assert told(before) == "the same bytes"
 
 
 def test_crossing_the_threshold_is_another_outcome() -> None:
@@ -286,7 +334,7 @@ def test_the_sentences_of_a_comparison_say_what_reports_may_say() -> None:
     told = "\n".join(lines)
     assert "parameters: weights.neurons: 2000 in the case, 1000 in the challenge" in told
     assert "p 1: does not count as detected" in told
-    assert "another outcome 1" in told
+    assert "another outcome: 1" in told
     assert "a foil, foil, stands in the case only: " in told
     assert "another foil, foil, stands in the challenge only: " in told
     assert len([line for line in lines if line.startswith("another foil")]) == 1

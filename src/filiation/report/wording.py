@@ -12,6 +12,7 @@ import json
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from filiation.case.comparison import Change, Comparison, ConclusionCompared, Result, TestCompared
@@ -1441,6 +1442,12 @@ AGREEMENTS = {
     "only in the original": "in the case only",
     "only in the challenge": "in the challenge only",
 }
+SAYING_NOTHING = {
+    "inconclusive": "inconclusive on both sides",
+    "not_examined": "not examined on either side",
+    "likelihood ratio": "no likelihood ratio on either side",
+}
+"""What is said in the place of the same outcome where neither side gives a figure: there are no other figures then."""
 
 ALL_THE_SAME = "Every record of the challenge has the same bytes as that of the case: examined again on the same exhibits, nothing moved."
 
@@ -1474,11 +1481,29 @@ def comparison_summary(comparison: Comparison) -> str:
     """Where both agree and where they differ, in counts."""
     if comparison.same_bytes:
         return ALL_THE_SAME
-    degrees = [test.agreement for test in comparison.tests]
-    counted = [f"{AGREEMENTS[degree]} {whole(degrees.count(degree))}" for degree in AGREEMENTS if degree in degrees]
+    readings = Counter(side_by_side(test) for test in comparison.tests)
+    counted = [f"{reading}: {whole(count)}" for reading, count in sorted(readings.items(), key=_in_order_of_readings)]
     unexplained = len(comparison.unexplained)
     left = f" No change explains {plural(unexplained, 'difference')}." if unexplained else ""
-    return f"{plural(len(degrees), 'test outcome')} side by side: {', '.join(counted)}.{left}"
+    return f"{plural(len(comparison.tests), 'test outcome')} side by side: {'; '.join(counted)}.{left}"
+
+
+def side_by_side(compared: TestCompared | ConclusionCompared) -> str:
+    """How the two sides stand to one another; where neither gives a figure, whether for the same reason."""
+    first, second = compared.original, compared.challenge
+    if compared.agreement != "same outcome" or first is None or second is None or _with_figure(first):
+        return AGREEMENTS[compared.agreement]
+    nothing = SAYING_NOTHING["likelihood ratio" if isinstance(first, Conclusion) else first.kind]
+    return f"{nothing}, {'for the same reason' if first.reason == second.reason else 'for another reason'}"
+
+
+def _with_figure(result: Result | Conclusion) -> bool:
+    return (result.log10_p if isinstance(result, Result) else result.log10_likelihood_ratio) is not None
+
+
+def _in_order_of_readings(counted: tuple[str, int]) -> int:
+    readings = [*AGREEMENTS.values()]
+    return readings.index(counted[0]) if counted[0] in readings else readings.index(AGREEMENTS["same outcome"])
 
 
 def seed_told(comparison: Comparison) -> str:
@@ -1610,7 +1635,7 @@ def came_out(compared: TestCompared | ConclusionCompared) -> tuple[str, str]:
 def _difference_told(compared: TestCompared | ConclusionCompared) -> str:
     case, challenge = came_out(compared)
     return (
-        f"{visible(compared.exhibit, 120)}, {what_compared(compared)}: {AGREEMENTS[compared.agreement]}. "
+        f"{visible(compared.exhibit, 120)}, {what_compared(compared)}: {side_by_side(compared)}. "
         f"The case: {case.rstrip('.')}. The challenge: {challenge.rstrip('.')}. "
         f"What could explain it: {explained_told(compared)}."
     )
