@@ -13,8 +13,8 @@ from filiation.errors import FiliationError, MissingExtra
 from filiation.evidence import Absent
 from filiation.sources.marks import Marks
 from filiation.sources.source import Source
-from filiation.sources.strict_json import json_or_none
 from filiation.sources.transcripts import READ, plain_content
+from filiation.strict_json import json_or_none
 
 if TYPE_CHECKING:
     from filiation.lots import Lot

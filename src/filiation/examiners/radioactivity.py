@@ -41,10 +41,10 @@ from filiation.examiners.watermark import judge_mark, may_be_marked, observe_mar
 from filiation.measures.radioactivity import open_windows
 from filiation.measures.watermarks import Tokens
 from filiation.sources.source import Source
-from filiation.sources.strict_json import json_or_none
 from filiation.sources.tokenising import pieces, token_ids, tokenizer_of
 from filiation.sources.transcripts import READ
 from filiation.statistics.register import Calibration
+from filiation.strict_json import json_or_none
 
 NAME = "radioactivity"
 VERSION = "1"

@@ -11,15 +11,15 @@ form in which accents are written make no difference in that.
 
 from __future__ import annotations
 
-import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from filiation.errors import FiliationError, MalformedSource, UsageError
 from filiation.evidence import Record
+from filiation.strict_json import DECODER
 
 Purpose = Literal["order", "twins", "watermark"]
 PURPOSES: tuple[Purpose, ...] = ("order", "twins", "watermark")
@@ -130,20 +130,10 @@ def _plain(text: str) -> str:
 
 def _object(data: bytes) -> dict[str, Any]:
     """One JSON object in UTF-8 that two readers cannot read apart. Raises ValueError or RecursionError."""
-    found = _DECODER.decode(data.decode("utf-8"))
+    found = DECODER.decode(data.decode("utf-8"))
     if not isinstance(found, dict):
         raise ValueError("this is not a JSON object")
     return found
-
-
-def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a name stands twice in an object: two readers may take different values")
-    return made
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)
 
 
 def _said(error: Exception) -> str:

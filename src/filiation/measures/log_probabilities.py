@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from filiation.evidence import Absent
 from filiation.sources.source import Source
-from filiation.sources.strict_json import json_or_none
 from filiation.sources.transcripts import SCORED
+from filiation.strict_json import json_or_none
 
 Matrix = NDArray[np.float64]
 Scores = dict[tuple[str, int], float]

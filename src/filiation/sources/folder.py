@@ -27,7 +27,7 @@ from filiation.sources.stored import (
     fp8_block,
     tokenizer_from,
 )
-from filiation.sources.strict_json import CONFIGURATION_LIMIT, read_json_object
+from filiation.strict_json import CONFIGURATION_LIMIT, read_json_object
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"

@@ -34,7 +34,7 @@ from filiation.sources.stored import (
     fp8_block,
     tokenizer_from,
 )
-from filiation.sources.strict_json import CONFIGURATION_LIMIT
+from filiation.strict_json import CONFIGURATION_LIMIT
 
 PARALLEL = 8
 """Requests under way at once."""

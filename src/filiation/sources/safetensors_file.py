@@ -19,7 +19,7 @@ from filiation.errors import MalformedSource, UsageError
 from filiation.evidence import Absent
 from filiation.sources.byte_ranges import ByteRanges, Bytes, LocalFile
 from filiation.sources.source import Float32, TensorEntry
-from filiation.sources.strict_json import read_json_object
+from filiation.strict_json import read_json_object
 
 HEADER_LIMIT = 100_000_000
 """Largest header in bytes (the format's own limit)."""

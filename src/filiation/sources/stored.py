@@ -11,7 +11,7 @@ from filiation.evidence import Absent, Identity
 from filiation.sources.byte_ranges import ByteRanges
 from filiation.sources.marks import NONE
 from filiation.sources.source import Tensors
-from filiation.sources.strict_json import read_json_object
+from filiation.strict_json import read_json_object
 
 TOKENIZER_LIMIT = 256 << 20
 """Bytes of a tokenizer.json or tokenizer.model that are read at most."""

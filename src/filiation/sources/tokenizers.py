@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from filiation.errors import MalformedSource
 from filiation.evidence import Absent, canonical
-from filiation.sources.strict_json import read_json_object
+from filiation.strict_json import read_json_object
 
 LARGEST_FILE = 1 << 28
 """Bytes; the largest public tokenizer.json (Gemma 3) has 33 million."""

@@ -26,7 +26,7 @@ from filiation.sources.endpoints.exchange import (
     whole_text,
 )
 from filiation.sources.endpoints.location import Endpoint
-from filiation.sources.strict_json import read_json_object
+from filiation.strict_json import read_json_object
 
 PATH = "/chat/completions"
 DONE = "[DONE]"

@@ -10,7 +10,7 @@ from filiation.sources.endpoints import anthropic_messages, openai_chat, openai_
 from filiation.sources.endpoints.event_stream import is_event_stream
 from filiation.sources.endpoints.exchange import Answer, Fault, FaultKind, Parameters, Question, fault
 from filiation.sources.endpoints.location import Endpoint
-from filiation.sources.strict_json import read_json_object
+from filiation.strict_json import read_json_object
 
 LATER = {408, 409, 425, 429, *range(500, 600)} - {501, 505, 511}
 """Statuses that say: not now. Among them 529, Anthropic's 'overloaded', and the gateways' own, like Cloudflare's 520 to 527."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from filiation.errors import MalformedSource, SourceNotFound
+from filiation.strict_json import DECODER, DuplicateKey
 
 RECORD_LIMIT = 64 << 20
 """Bytes (of a line) or characters (of a list's element) that one record may have."""
@@ -24,24 +25,6 @@ _WHITE = " \t\r\n"
 _FETCH = "fetch the file again; a page of HTML or a Git LFS pointer in its place is a failed download"
 _NEAR_THE_END = 16
 """An error this close to the end of what has been read may be a token cut in two, not an error."""
-
-
-class _DuplicateKey(ValueError):
-    pass
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _DuplicateKey(key)
-            seen.add(key)
-    return made
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)
 
 
 def check_text_file(path: Path) -> None:
@@ -79,14 +62,9 @@ def _malformed(told: str, path: Path, where: str, advice: str = _FETCH) -> Malfo
 
 
 def _translated(error: Exception, path: Path, where: str) -> MalformedSource:
-    if isinstance(error, _DuplicateKey):
+    if isinstance(error, DuplicateKey):
         advice = "do not trust this file; ask for one that was written by a standard tool"
-        return _malformed(
-            f"the key {str(error)[:80]!r} stands there twice: two readers may take different values",
-            path,
-            where,
-            advice,
-        )
+        return _malformed(str(error), path, where, advice)
     if isinstance(error, RecursionError):
         return _malformed("it is nested too deeply", path, where, "check the file")
     if isinstance(error, UnicodeDecodeError):
@@ -103,7 +81,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if not line.strip():
                 continue
             try:
-                value = _DECODER.decode(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                value = DECODER.decode(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except (ValueError, RecursionError) as error:
                 raise _translated(error, path, f"line {number}") from error
             if not isinstance(value, dict):
@@ -162,7 +140,7 @@ class _Window:
         self.next_character()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self.text, self.at)
+                value, end = DECODER.raw_decode(self.text, self.at)
             except json.JSONDecodeError as error:
                 cut = error.msg.startswith("Unterminated string") or error.pos >= len(self.text) - _NEAR_THE_END
                 if self.ended or not cut:
@@ -216,7 +194,7 @@ def _members(window: _Window, lists: Collection[str]) -> Iterator[tuple[str, Any
         if not isinstance(key, str):
             raise _malformed("this is not JSON: a key is no string", window.path, "")
         if key in seen:
-            raise _translated(_DuplicateKey(key), window.path, "")
+            raise _translated(DuplicateKey(key), window.path, "")
         seen.add(key)
         window.expect(":")
         if key in lists and window.next_character() == "[":
@@ -233,7 +211,7 @@ def whole_json(path: Path, limit: int = RECORD_LIMIT) -> Any:
     if path.stat().st_size > limit:
         raise _malformed(f"it has more than {limit >> 20} MiB", path, "", "check the file")
     try:
-        return _DECODER.decode(path.read_bytes().decode("utf-8-sig"))
+        return DECODER.decode(path.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise _translated(error, path, "") from error
 

@@ -1,4 +1,8 @@
-"""JSON from strangers: size and nesting limited, duplicate keys refused, every failure one clear error."""
+"""JSON from strangers: size and nesting limited, duplicate keys refused, every failure one clear error.
+
+`DECODER` is what everything here that reads somebody else's JSON decodes with; it raises ValueError (a key that stands twice:
+DuplicateKey) or RecursionError, which whoever reads translates.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +15,32 @@ CONFIGURATION_LIMIT = 16 << 20
 """Bytes of a config.json or a shard index that are read at most."""
 
 
-class _DuplicateKey(ValueError):
-    pass
+class DuplicateKey(ValueError):
+    """An object has a key twice, so that two readers may take different values. `key` is the key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the key {key[:80]!r} stands there twice: two readers may take different values")
+        self.key = key
 
 
-def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise _DuplicateKey(key)
+                raise DuplicateKey(key)
             seen.add(key)
     return made
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)
 
 
 def json_or_none(text: str) -> Any:
     """What a field of somebody's table says as JSON; None where it is none, so that one row cannot stop a whole comparison."""
     try:
-        return json.loads(text)
+        return DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
 
@@ -48,10 +59,10 @@ def read_json_object(data: bytes, *, what: str, exhibit: str, limit: int = CONFI
             f"{what} is a Git LFS pointer, not the file itself", exhibit=exhibit, advice="run `git lfs pull`"
         )
     try:
-        made = json.loads(data.decode("utf-8"), object_pairs_hook=_object_without_duplicates)
-    except _DuplicateKey as error:
+        made = DECODER.decode(data.decode("utf-8"))
+    except DuplicateKey as error:
         raise MalformedSource(
-            f"{what} has the key {str(error)[:80]!r} twice: two readers may take different values",
+            f"{what} has the key {error.key[:80]!r} twice: two readers may take different values",
             exhibit=exhibit,
             advice="do not trust this file; ask for one that was written by a standard tool",
         ) from error
