@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from filiation.errors import FiliationError, MalformedSource, UsageError
+from filiation.investigation import compare
 from filiation.sources.transcript_faults import faults
 from filiation.sources.transcript_formats import importing
 from filiation.sources.transcript_formats.answer import Reading
@@ -261,6 +262,65 @@ def test_texts_and_prompts_are_in_order():
     found = Transcript(frame(*rows))
     assert found.texts() == {"a": ("1", "2"), "b": ("3",)}
     assert found.prompts == ("a", "b")
+
+
+ROWS = st.fixed_dictionaries(
+    {
+        "prompt_id": st.sampled_from("ab"),
+        "sample": st.integers(0, 1),
+        "text": st.sampled_from(["yes", "no"]),
+        "answer": st.none() | st.just("yes"),
+        "time": st.none() | st.sampled_from(["2025", "2026"]),
+        "lineage": st.sampled_from(["", "llama"]),
+        "source_sha256": st.sampled_from(["1", "2"]),
+    }
+)
+
+
+@given(st.lists(ROWS, min_size=1, max_size=12), st.randoms(use_true_random=False))
+@FAST
+def test_the_order_of_the_file_decides_nothing(rows, rng):
+    """Also of rows numbered alike, down to what they were declared as."""
+    turned = rng.sample(rows, len(rows))
+    one, other = Transcript(frame(*rows)), Transcript(frame(*turned))
+    assert one.frame.equals(other.frame)
+    assert (one.sha256, one.lineage, one.texts()) == (other.sha256, other.lineage, other.texts())
+
+
+def test_of_rows_numbered_alike_no_wording_comes_first():
+    """What is first by the alphabet is first in half of all prompts, as a toss of coins would have it: 200 of 400, give or take 5 x 10."""
+    texts = [(f"a{at}", f"b{at}") for at in range(400)]
+    found = Transcript(
+        frame(*({"prompt_id": f"{at:04}", "text": text} for at, two in enumerate(texts) for text in two))
+    )
+    first = [said[0] for said in found.texts().values()]
+    assert 150 < sum(text.startswith("a") for text in first) < 250
+
+
+def test_relations_do_not_hang_on_the_order_of_a_file(tmp_path):
+    """Two recordings with every answer numbered alike, and the same with their rows turned round."""
+    rng = random.Random(5)
+    rows = [
+        {
+            "model": model,
+            "prompt": f"Q{at}",
+            "prompt_id": prompt_id(f"Q{at}"),
+            "text": " ".join(rng.choices(LONG.split(), k=30)),
+        }
+        for model in "ab"
+        for at in range(30)
+        for _ in range(2)
+    ]
+    found = []
+    for name, given_rows in (("one", rows), ("other", rows[::-1])):
+        file = tmp_path / f"{name}.parquet"
+        frame(*given_rows).write_parquet(file)
+        examined = compare(
+            f"transcripts:{file}#a", f"transcripts:{file}#b", only=("text_kinship", "service", "verbatim")
+        )
+        found.append({name: relations.pair.content for name, relations in examined.relations.items()})
+    assert len(found[0]) == 3
+    assert found[0] == found[1]
 
 
 def test_a_source_is_one_model_of_a_table(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import unicodedata
@@ -123,13 +124,13 @@ def plain_content(content: Any) -> str:
 
 
 class Transcript:
-    """All recorded answers of one model. `frame` has the columns of SCHEMA, ordered by prompt_id and sample."""
+    """All recorded answers of one model. `frame` has the columns of SCHEMA, in the one order that `in_order` gives them."""
 
     def __init__(self, frame: pl.DataFrame) -> None:
-        self.frame = frame.sort("prompt_id", "sample")
-        self.model = str(frame["model"][0])
-        self.lineage = str(frame["lineage"][0] or "")
-        self.lab = str(frame["lab"][0] or "")
+        self.frame = in_order(frame)
+        self.model = str(self.frame["model"][0])
+        self.lineage = str(self.frame["lineage"][0] or "")
+        self.lab = str(self.frame["lab"][0] or "")
 
     def texts(self) -> dict[str, tuple[str, ...]]:
         """Prompt id to the texts of its samples, in order."""
@@ -165,6 +166,21 @@ class Transcript:
         for start in range(0, len(rows), _DIGEST_ROWS):
             hasher.update("".join(rows[start : start + _DIGEST_ROWS].to_list()).encode())
         return hasher.hexdigest()
+
+
+def in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows by prompt_id and sample, whatever their order in the file.
+
+    Rows numbered alike (a fault that 'transcripts validate' names) are ordered by a digest of what was said in them, so that neither the
+    file nor the wording decides which comes first; rows that say the same, by what else was recorded.
+    """
+    numbered = ("prompt_id", "sample")
+    if not frame.select(numbered).is_duplicated().any():
+        return frame.sort(*numbered)
+    words = frame.select("text", "answer", "log_probabilities").iter_rows()
+    digests = [hashlib.sha256(json.dumps(row).encode()).hexdigest() for row in words]
+    rest = [name for name in SCHEMA if name not in numbered]
+    return frame.with_columns(pl.Series("digest", digests)).sort(*numbered, "digest", *rest).drop("digest")
 
 
 def was_read() -> pl.Expr:
