@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from filiation.case.signing import new_signer, save_signer
+from filiation.cli.canary.options import now
 from filiation.cli.program import leave_with_exit_code
 from filiation.cli.training import app
 from filiation.evidence import canonical
@@ -151,6 +152,53 @@ def test_weights_and_optimiser_in_files_of_their_own_are_the_same_state(place: P
     parts = ("--weights", place / "model.safetensors", "--optimiser", place / "adam.safetensors")
     assert run("commit", transcript, "--step", 4, *parts, "--batches-file", place / "batches", *key)[0] == 0
     assert list(TranscriptFolder.open(transcript).states[1].tensors) == ["optimiser/momentum", "weights/table"]
+
+
+def opened_with_its_first_state(place: Path, name: str, *more: object) -> Path:
+    transcript, key = place / name, ("--signing-key", place / "key.pem")
+    assert run("open", transcript, "--plan", place / "plan.json", "--title", name, *key, *more)[0] == 0
+    save(SmallTrainer(plan(steps=12), {"text": TEXT}).initial(), place / "first.safetensors")
+    assert run("commit", transcript, "--step", 0, "--state", place / "first.safetensors", *key)[0] == 0
+    return transcript
+
+
+def test_nothing_is_added_that_the_transcripts_key_does_not_sign(place: Path) -> None:
+    transcript = opened_with_its_first_state(place, "another key")
+    before = (transcript / "ledger.jsonl").read_bytes()
+    save_signer(new_signer(), place / "other.pem")
+    key = ("--signing-key", place / "other.pem")
+    step = ("--step", 4, "--state", place / "first.safetensors", "--batches", "0" * 64)
+    assert run("commit", transcript, *step, *key)[0] == 2
+    assert run("close", transcript, "--remark", "ended early", *key)[0] == 2
+    assert (transcript / "ledger.jsonl").read_bytes() == before
+
+
+def test_a_close_that_was_interrupted_or_not_stamped_is_signed_and_stamped_later(place: Path) -> None:
+    authority, key = LocalAuthority.made(place / "late authority"), ("--signing-key", place / "key.pem")
+    (place / "late.pem").write_bytes(authority.certificate)
+    close = ("--remark", "ended early", *key)
+    with authority.serving() as address:
+        named = ("--authority", f"local={address}", "--authority-certificate", f"local={place / 'late.pem'}")
+        transcript = opened_with_its_first_state(place, "late", *named)
+        folder = TranscriptFolder.open(transcript)
+        folder.close(now=now(), remark="ended early")  # and the machine went down before it was signed
+        head = folder.head
+        code, said = run("close", transcript, *close)
+        assert (code, "time-stamped by local" in said) == (0, True)
+        assert run("close", transcript, *close)[0] == 2
+    assert TranscriptFolder.open(transcript).head == head
+    code, said = run("verify", transcript, "--authority-certificate", place / "late.pem")
+    assert "3. the signatures hold: holds" in said
+    assert "4. the time-stamps hold: holds" in said
+
+
+def test_a_draw_of_more_segments_than_there_are_fails_its_check(closed: Path, place: Path) -> None:
+    run("draw", closed, "--count", 1, "--out", place / "many.json", "--seed", "06" * 32)
+    draw = json.loads((place / "many.json").read_text()) | {"segments": list(range(40))}
+    (place / "many.json").write_text(json.dumps(draw))
+    code, said = run("verify", closed, "--drawn", place / "many.json")
+    assert code == 4
+    assert "8. the draw follows from the close: FAILS" in said
 
 
 MISTAKES = {

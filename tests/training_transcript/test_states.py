@@ -54,6 +54,14 @@ HEADERS = {
     "a tensor of another size than its bytes": (None, b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,4]}}'),
     "a negative size": (None, b'{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}'),
     "an unknown type": (None, b'{"a":{"dtype":"F3","shape":[1],"data_offsets":[0,4]}}'),
+    "more dimensions than an array has": (
+        None,
+        b'{"a":{"dtype":"U8","shape":[' + b",".join([b"1"] * 100) + b'],"data_offsets":[0,1]}}',
+    ),
+    "a side that no array has beside one of 0": (
+        None,
+        b'{"a":{"dtype":"U8","shape":[0,9223372036854775808],"data_offsets":[0,0]}}',
+    ),
     "no header": (None, b"[]"),
 }
 

@@ -7,12 +7,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given as given_examples
+from hypothesis import strategies as st
 
 from filiation.case.ledger import entry_line
 from filiation.errors import FiliationError, RecordError, UsageError
 from filiation.training_transcript import chain, verification
 from filiation.training_transcript.execution import Executed
-from filiation.training_transcript.folder import LEDGER, TranscriptFolder
+from filiation.training_transcript.folder import LEDGER, TranscriptFolder, checkpoints
 from filiation.training_transcript.records import Drawn, Entry, Noted, Plan, StateRecorded
 from filiation.training_transcript.states import State, load, save
 from filiation.training_transcript.verification import Given, Result, time_of_close, verify
@@ -326,6 +328,34 @@ def test_what_may_not_stand_in_a_transcript_is_refused(owner: Owner, tmp_path: P
     folder.close(now=clock(), remark="the machine was needed elsewhere")
     with pytest.raises(UsageError, match="closed before"):
         folder.append(Noted(text="one more thing"), now=clock())
+
+
+def test_a_plan_of_trillions_of_states_is_read_and_said_to_lack_them(owner: Owner, tmp_path: Path) -> None:
+    wanted = msgspec.structs.replace(plan(), steps=10**15, every=1)
+    folder = owner.opens(tmp_path / "run", wanted, Clock())
+    folder.record_state(SmallTrainer(wanted, {"text": TEXT}).initial(), 0, now=Clock()())
+    result = verify(TranscriptFolder.open(folder.path), Given())
+    assert result.verification.checks[1].failures[0].what == f"{10**15} planned states are missing"
+
+
+@given_examples(st.integers(1, 60), st.integers(1, 60))
+def test_the_planned_states_are_the_beginning_every_so_many_steps_and_the_end(steps: int, every: int) -> None:
+    wanted = msgspec.structs.replace(plan(), steps=steps, every=every)
+    assert wanted.recorded_steps == (*range(0, steps, every), steps)
+    assert len(wanted.recorded_steps) == wanted.planned_states
+
+
+def test_checkpoints_are_read_by_number_and_not_by_name(owner: Owner, tmp_path: Path) -> None:
+    folder = owner.opens(tmp_path / "run", plan(), Clock())
+    folder.checkpoint(owner.signer, now=Clock()(), stampers=[owner.authority])
+    place = folder.path / "checkpoints"
+    for name in ("000001.json", "000001.receipt.json", f"000001.{owner.authority.name}.tsr"):
+        for number in ("999999", "1000000"):
+            (place / name.replace("000001", number)).write_bytes((place / name).read_bytes())
+    found = checkpoints(folder.path)
+    assert [one.sequence for one in found] == [1, 999_999, 1_000_000]
+    assert len({(one.data, one.receipt, *one.stamps.items()) for one in found}) == 1
+    assert list(found[0].stamps) == [owner.authority.name]
 
 
 def test_an_interrupted_write_is_cut_and_told(owner: Owner, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def next_entry(entries: Sequence[Entry], header: Header, body: Body, now: dateti
     """The entry that follows `entries`, saying `body`. Raises UsageError where it may not."""
     previous = digest(entries[-1] if entries else header)
     entry = Entry(sequence=len(entries) + 1, previous=previous, time=time_text(now), body=body)
-    problem = _broken(entry, entries, previous)
+    problem = _broken(entry, entries, len(states_of(entries)), previous)
     if problem:
         raise UsageError(
             f"entry {entry.sequence} cannot be written: {problem}",
@@ -40,7 +40,7 @@ def next_entry(entries: Sequence[Entry], header: Header, body: Body, now: dateti
 def parse(data: bytes, header: Header) -> tuple[tuple[Entry, ...], bytes]:
     """All whole entries, and the torn rest that an interrupted write left after them (mostly none). Raises RecordError."""
     entries: list[Entry] = []
-    previous, read = digest(header), 0
+    previous, read, states = digest(header), 0, 0
     for line in io.BytesIO(data):
         entry = _entry(line)  # 1
         number = len(entries) + 1
@@ -48,12 +48,13 @@ def parse(data: bytes, header: Header) -> tuple[tuple[Entry, ...], bytes]:
             if read + len(line) < len(data) or (entries and isinstance(entries[-1].body, Closed)):
                 raise _refused(number, "the line is not the canonical JSON of an entry")
             return tuple(entries), line
-        problem = _broken(entry, entries, previous)
+        problem = _broken(entry, entries, states, previous)
         if problem:
             raise _refused(number, problem)
         entries.append(entry)
         previous = digest(entry)
         read += len(line)
+        states += isinstance(entry.body, StateRecorded)
     return tuple(entries), b""
 
 
@@ -79,8 +80,8 @@ def _entry(line: bytes) -> Entry | None:
     return entry if is_canonical(line[:-1], entry) else None
 
 
-def _broken(entry: Entry, before: Sequence[Entry], previous: str) -> str:
-    """Which of the rules 2 to 6 an entry breaks; empty where it keeps them all."""
+def _broken(entry: Entry, before: Sequence[Entry], states: int, previous: str) -> str:
+    """Which of the rules 2 to 6 an entry breaks; empty where it keeps them all. `states`: how many stand before it."""
     last = before[-1] if before else None
     if entry.sequence != len(before) + 1:  # 2
         return f"it is numbered {entry.sequence}, and stands in place {len(before) + 1}"
@@ -92,17 +93,18 @@ def _broken(entry: Entry, before: Sequence[Entry], previous: str) -> str:
         return "a transcript is opened by its first entry, and by no other"
     if last is not None and isinstance(last.body, Closed):
         return "the transcript was closed before"
-    return _state_out_of_place(entry.body, before)
+    return _state_out_of_place(entry.body, before, states)
 
 
-def _state_out_of_place(body: Body, before: Sequence[Entry]) -> str:
+def _state_out_of_place(body: Body, before: Sequence[Entry], recorded: int) -> str:
     if not isinstance(body, StateRecorded) or not before or not isinstance(before[0].body, Opened):
         return ""
-    planned, recorded = before[0].body.plan.recorded_steps, len(states_of(before))  # 6
-    if recorded >= len(planned) or body.step != planned[recorded]:
-        expected = planned[recorded] if recorded < len(planned) else "no further step"
+    plan = before[0].body.plan  # 6
+    more = recorded < plan.planned_states
+    if not more or body.step != plan.planned_step(recorded):
+        expected = plan.planned_step(recorded) if more else "no further step"
         return f"it records the state after step {body.step}, and the plan has {expected} next"
-    steps = body.step - (planned[recorded - 1] if recorded else 0)
+    steps = body.step - (plan.planned_step(recorded - 1) if recorded else 0)
     if len(body.losses) not in (0, steps) or (recorded and len(body.batches) != 64):
         return f"it needs the digest of the batches of {steps} steps, and as many losses or none"
     return "" if body.tensors else "it records no tensor"

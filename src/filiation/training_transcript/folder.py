@@ -169,7 +169,7 @@ class TranscriptFolder:
 
     def close(self, *, now: datetime, announcement: Announcement | None = None, remark: str = "") -> Entry:
         """The last entry, with the root over all others. Raises UsageError while planned states are missing and nothing says why."""
-        missing = len(self.plan.recorded_steps) - len(self.states)
+        missing = self.plan.planned_states - len(self.states)
         if missing and not remark:
             raise UsageError(
                 f"{missing} of the planned states are not recorded",
@@ -180,10 +180,17 @@ class TranscriptFolder:
         body = Closed(root=tree.root.hex(), leaves=tree.size, announcement=announcement, remark=remark)
         return self.append(body, now=now)
 
-    def checkpoint(self, signer: Signer, *, now: datetime, stampers: Sequence[Stamper] = ()) -> CheckpointPredicate:
-        """Sign the head and have it stamped. An authority that cannot be reached is left out, and the checkpoint says why."""
+    def check_signer(self, signer: Signer) -> None:
+        """UsageError unless this is the transcript's key; asked before an entry is added that nobody else could sign."""
         if signer.key != self.opened.key:
             raise UsageError("this is not the transcript's key", exhibit=str(self.path), advice="give the key it names")
+
+    def checkpoint(self, signer: Signer, *, now: datetime, stampers: Sequence[Stamper] = ()) -> CheckpointPredicate:
+        """Sign the head and have it stamped. An authority that cannot be reached is left out, and the checkpoint says why.
+
+        Again for the same entry it takes the place of the one before, which is right where that one has no stamp.
+        """
+        self.check_signer(signer)
         asked, time = {stamper.authority.name: stamper for stamper in stampers}, time_text(now)
         made, stamps = stamped(asked, lambda names, unstamped: self._signed(signer, time, names, unstamped))
         for name, data in files_of(made, stamps, signer).items():
@@ -245,23 +252,22 @@ def checkpoints(path: Path) -> tuple[Signed, ...]:
     """All checkpoints with their receipts and stamps, oldest first; nothing is checked."""
     folder = path / CHECKPOINTS
     refuse_link(folder)
-    found = []
     names = sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
-    for checkpoint in names:
-        sequence = sequence_of(checkpoint)
-        if sequence is None:
-            continue
-        number = checkpoint.removesuffix("json")
-        stamps = {
-            name.removeprefix(number).removesuffix(".tsr"): read_file(folder / name)
-            for name in names
-            if name.startswith(number) and name.endswith(".tsr")
-        }
-        receipt = path / signing.receipt_name(sequence)
-        found.append(
-            Signed(sequence, read_file(folder / checkpoint), read_file(receipt) if receipt.exists() else b"", stamps)
-        )
-    return tuple(found)
+    stamps: dict[str, dict[str, bytes]] = {}
+    for name in names:
+        number, _, authority = name.removesuffix(".tsr").partition(".")
+        if name.endswith(".tsr"):
+            stamps.setdefault(number, {})[authority] = read_file(folder / name)
+    numbered = sorted((sequence, name) for name in names if (sequence := sequence_of(name)) is not None)
+    return tuple(
+        Signed(sequence, read_file(folder / name), _receipt(path, sequence), stamps.get(name.removesuffix(".json"), {}))
+        for sequence, name in numbered
+    )
+
+
+def _receipt(path: Path, sequence: int) -> bytes:
+    file = path / signing.receipt_name(sequence)
+    return read_file(file) if file.exists() else b""
 
 
 def certificate(path: Path, name: str) -> bytes:

@@ -80,9 +80,18 @@ class Plan(Record, frozen=True, kw_only=True):
             raise ValueError("steps and every are at least 1, and the tolerance lies in [0, 1)")
 
     @property
+    def planned_states(self) -> int:
+        """How many states are recorded. A stranger's plan may say trillions: nothing is listed here."""
+        return -(-self.steps // self.every) + 1
+
+    def planned_step(self, state: int) -> int:
+        """After how many steps state number `state`, from 0, is recorded."""
+        return min(state * self.every, self.steps)
+
+    @property
     def recorded_steps(self) -> tuple[int, ...]:
-        """After which steps a state is recorded: none, every `every`, and the last."""
-        return (*range(0, self.steps, self.every), self.steps)
+        """After which steps a state is recorded: none, every `every`, and the last. Of one's own plans only: it lists them all."""
+        return tuple(map(self.planned_step, range(self.planned_states)))
 
 
 # -------------------------------------------------------------------------------------------- what the ledger's entries say

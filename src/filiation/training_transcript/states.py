@@ -28,6 +28,8 @@ State = Mapping[str, NDArray[Any]]
 
 WEIGHTS, OPTIMISER = "weights/", "optimiser/"
 _LARGEST_HEADER = 100_000_000
+_MOST_DIMENSIONS = 32
+_MOST_ELEMENTS = 1 << 48
 _TYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -158,11 +160,20 @@ def _checked(header: bytes, size: int, file_size: int, file: Path) -> tuple[dict
     room = file_size - 8 - size
     for name, span in spans.items():
         first, last = span.data_offsets
-        if span.dtype not in _TYPES or min(span.shape, default=0) < 0:
-            raise _malformed(file, f"the tensor {name[:100]!r} has the type {span.dtype[:20]!r} or a negative size")
+        if span.dtype not in _TYPES or not _is_shape(span.shape):
+            raise _malformed(
+                file, f"the tensor {name[:100]!r} has the type {span.dtype[:20]!r} or a shape that is none"
+            )
         if not 0 <= first <= last <= room or last - first != math.prod(span.shape) * _TYPES[span.dtype].itemsize:
             raise _malformed(file, f"the tensor {name[:100]!r} does not lie where the header says")
     return spans, 8 + size
+
+
+def _is_shape(shape: tuple[int, ...]) -> bool:
+    """Whether an array may have this shape: sides beside one of 0 are held to what there can be, too."""
+    if len(shape) > _MOST_DIMENSIONS or min(shape, default=0) < 0:
+        return False
+    return math.prod(side for side in shape if side) <= _MOST_ELEMENTS
 
 
 def _code(name: str, array: NDArray[Any]) -> str:

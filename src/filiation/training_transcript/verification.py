@@ -136,7 +136,12 @@ def verify(folder: TranscriptFolder, given: Given, progress: Progress = lambda _
 
 
 def pass_chances(segments: int, executed: int) -> dict[str, float]:
-    """log10 of the chance that a forger passes, by the number of forged segments; those that cannot pass are left out."""
+    """log10 of the chance that a forger passes, by the number of forged segments; those that cannot pass are left out.
+
+    Nothing where more were drawn than there are: no draw gives that.
+    """
+    if executed > segments:
+        return {}
     counts = {*_FORGED, *(round(share * segments) for share in _SHARES)}
     passes = {count: log10_pass_chance(segments, count, executed) for count in counts if 1 <= count <= segments}
     return {str(count): value for count, value in sorted(passes.items()) if np.isfinite(value)}
@@ -170,7 +175,7 @@ def _ledger(folder: TranscriptFolder) -> Check:
 
 def _record(folder: TranscriptFolder) -> Check:
     making = _Making(2, looked_at=len(folder.states))
-    missing = len(folder.plan.recorded_steps) - len(folder.states)
+    missing = folder.plan.planned_states - len(folder.states)
     if missing:
         making.fail("ledger.jsonl", f"{missing} planned states are missing", "what they would show is not known")
     if folder.closed is not None:

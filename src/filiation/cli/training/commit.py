@@ -49,6 +49,7 @@ def commit(
         raise UsageError("there is no state", advice="give --state FILE, or --weights FILE and --optimiser FILE")
     folder = TranscriptFolder.open(transcript)
     signing = signer(signing_key)
+    folder.check_signer(signing)
     entry = folder.append(
         StateRecorded(
             step=step,

@@ -14,6 +14,7 @@ from filiation.cli.canary.options import Quiet, SigningKey, bytes_of, now, signe
 from filiation.cli.case.acting import pairs
 from filiation.cli.training.options import Transcript, read, stampers_of, told
 from filiation.errors import UsageError
+from filiation.report.wording import whole
 
 
 def open_(
@@ -68,4 +69,4 @@ def open_(
     predicate = folder.checkpoint(signing, now=now(), stampers=stampers_of(folder))
     if not quiet:
         typer.echo(f"run {folder.header.run}, key {signing.key.keyid}\n{told(predicate)}")
-        typer.echo(f"next: 'filiation training commit' for {len(folder.plan.recorded_steps)} states, from step 0 on")
+        typer.echo(f"next: 'filiation training commit' for {whole(folder.plan.planned_states)} states, from step 0 on")

@@ -42,7 +42,9 @@ def read(file: Path, kind: type[_Told], what: str) -> _Told:
     try:
         return msgspec.json.decode(bytes_of(file), type=kind)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise UsageError(f"this is no {what}: {str(error)[:300]}", exhibit=str(file)) from error
+        raise UsageError(
+            f"this is no {what}: {str(error)[:300]}", exhibit=str(file), advice="see docs/independence.md for its form"
+        ) from error
 
 
 def told(predicate: CheckpointPredicate) -> str:

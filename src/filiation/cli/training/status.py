@@ -15,14 +15,14 @@ def status(transcript: Transcript) -> None:
     from filiation.training_transcript.folder import TranscriptFolder, checkpoints
 
     folder = TranscriptFolder.open(transcript)
-    planned, recorded = folder.plan.recorded_steps, folder.states
+    planned, recorded = folder.plan.planned_states, len(folder.states)
     typer.echo(f"run {folder.header.run}: {folder.header.title}")
-    typer.echo(f"{len(recorded)} of {len(planned)} states, {len(folder.entries)} entries, head {folder.head}")
+    typer.echo(f"{recorded} of {planned} states, {len(folder.entries)} entries, head {folder.head}")
     signed = max((one.sequence for one in checkpoints(folder.path)), default=0)
     typer.echo(f"signed up to entry {signed}")
     if folder.closed is not None:
         typer.echo("closed; next: draw and verify, by somebody neutral")
-    elif len(recorded) < len(planned):
-        typer.echo(f"next: commit --step {planned[len(recorded)]}")
+    elif recorded < planned:
+        typer.echo(f"next: commit --step {folder.plan.planned_step(recorded)}")
     else:
         typer.echo("next: close")
