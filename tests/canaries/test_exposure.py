@@ -205,6 +205,9 @@ AGAINST = {
     "exposed after the opening": ([LABELLED, REQUEST, OPEN, exposed()], "after their batch was opened"),
     "a decoy exposed": ([LABELLED, exposed(exposures={"1": 1})], "a decoy is exposed"),
     "no canary exposed": ([LABELLED, exposed(exposures={"x": 1})], "no canary"),
+    "a canary of another batch exposed": ([LABELLED, exposed(exposures={"2": 1})], "no canary"),
+    "one canary under two spellings": ([LABELLED, exposed(exposures={"0": 1, "00": 1})], "no canary"),
+    "an index of five thousand digits": ([LABELLED, exposed(exposures={"9" * 5000: 1})], "no canary"),
     "exposed less than once": ([LABELLED, exposed(exposures={"0": 0})], "a decoy is exposed"),
     "another cohort": ([LABELLED, exposed(cohort=4)], "cohort 4"),
     "opened twice": ([LABELLED, REQUEST, OPEN, OPEN], "opened twice"),
@@ -218,13 +221,19 @@ def test_what_is_against_the_protocol_is_found(case: str) -> None:
     bodies, message = AGAINST[case]
     entries = tuple(entry(body, number) for number, body in enumerate(bodies, 1))
     with pytest.raises(FiliationError, match=message):
-        exposure.check_entries(entries, frozenset({1}), 4, 0)
+        exposure.check_entries(entries, frozenset({"0"}), 4, 0)
 
 
 def test_other_batches_are_their_own_affair() -> None:
     entries = tuple(entry(body, number) for number, body in enumerate([LABELLED, exposed(), REQUEST, OPEN], 1))
-    exposure.check_entries(entries, frozenset({1}), 4, 0)
-    exposure.check_entries((entry(exposed(batch=1), 1), *entries), frozenset({1}), 4, 0)
+    exposure.check_entries(entries, frozenset({"0"}), 4, 0)
+    exposure.check_entries((entry(exposed(batch=1), 1), *entries), frozenset({"0"}), 4, 0)
+
+
+def test_without_a_readable_opening_the_order_is_checked_all_the_same() -> None:
+    late = (entry(exposed(), 1), entry(LABELLED, 2))
+    with pytest.raises(RecordError, match="before the beacon"):
+        exposure.check_entries(late, None, 4, 0)
 
 
 def test_a_batch_that_was_opened_is_not_planted(planted: World) -> None:

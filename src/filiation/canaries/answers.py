@@ -11,7 +11,7 @@ from filiation.canaries.canary import Canary
 from filiation.canaries.ranks import option_log_probabilities
 
 COLUMNS = ("prompt_id", "text", "log_probabilities")
-ORDER = ("prompt_id", "sample", "text")
+ORDER = ("prompt_id", "sample", "text", "log_probabilities")
 """The columns of a table of recorded answers that are read, and the order of its rows: that of the samples, whoever wrote the file."""
 
 Row = tuple[str, str, str | None]

@@ -10,6 +10,7 @@ suit; `case.commitments` sees to it that labels count only if the beacon became 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -91,10 +92,10 @@ def tree_over(made: Sequence[Leaf]) -> Tree:
 
 
 def batches_of(canaries: Sequence[Canary]) -> tuple[BatchPlan, ...]:
-    """The plan of the batches. Raises UsageError unless every batch is one run of indices."""
+    """The plan of the batches. Raises RecordError unless every batch is one run of indices."""
     plans = []
-    for batch in sorted({canary.batch for canary in canaries}):
-        held = [canary for canary in canaries if canary.batch == batch]
+    for batch, run in itertools.groupby(canaries, key=lambda canary: canary.batch):
+        held = tuple(run)
         decoys = sum(canary.decoy for canary in held)
         plans.append(BatchPlan(batch=batch, first=held[0].index, canaries=len(held) - decoys, decoys=decoys))
     _check_batches(tuple(plans), len(canaries))

@@ -181,11 +181,13 @@ def opened_batch(entries: tuple[LedgerEntry, ...], batch: int) -> BatchOpened | 
     return found[0] if found else None
 
 
-def check_entries(entries: tuple[LedgerEntry, ...], decoys: frozenset[int], cohorts: int, batch: int) -> None:
+def check_entries(entries: tuple[LedgerEntry, ...], canaries: frozenset[str] | None, cohorts: int, batch: int) -> None:
     """RecordError where a ledger contradicts the protocol for a batch.
 
+    `canaries`: the indices of those that were to be planted, spelt as entries spell them; None where nobody could read which they are.
+
     1. The beacon was there before anything was exposed.
-    2. No decoy was exposed, and no cohort that does not exist.
+    2. Nothing but canaries of the batch was exposed, no decoy, and no cohort that does not exist.
     3. The batch was opened once, after its request, and not exposed afterwards.
     """
     labelled = opened = False
@@ -195,7 +197,7 @@ def check_entries(entries: tuple[LedgerEntry, ...], decoys: frozenset[int], coho
         if isinstance(body, Labelled):
             labelled = True
         elif isinstance(body, Exposed) and body.batch == batch:
-            _check_exposed(body, decoys, cohorts, entry.sequence, labelled and not opened)
+            _check_exposed(body, canaries, cohorts, entry.sequence, labelled and not opened)
         elif isinstance(body, Requested) and body.batch == batch:
             requests.add(body.request)
         elif isinstance(body, BatchOpened) and body.batch == batch:
@@ -206,13 +208,13 @@ def check_entries(entries: tuple[LedgerEntry, ...], decoys: frozenset[int], coho
             opened = True
 
 
-def _check_exposed(body: Exposed, decoys: frozenset[int], cohorts: int, sequence: int, in_time: bool) -> None:
+def _check_exposed(body: Exposed, canaries: frozenset[str] | None, cohorts: int, sequence: int, in_time: bool) -> None:
     if not in_time:
         raise _against(sequence, "canaries are exposed before the beacon was there, or after their batch was opened")
     if not 0 <= body.cohort < cohorts:
         raise _against(sequence, f"cohort {body.cohort} was not committed to")
-    indices = {int(index) if index.isdecimal() else -1 for index in body.exposures}
-    if indices & decoys or -1 in indices or min(body.exposures.values(), default=1) < 1:
+    strange = canaries is not None and not body.exposures.keys() <= canaries
+    if strange or min(body.exposures.values(), default=1) < 1:
         raise _against(sequence, "a decoy is exposed, or something that is no canary")
 
 

@@ -136,7 +136,7 @@ def _certificates(bundle: Bundle, commitment: Commitment, order: Order) -> dict[
 
 
 def _opening_if_readable(bundle: Bundle) -> Opening | None:
-    """The opening for the ledger's check, which needs to know the decoys; whether it is whole is check 5's business."""
+    """The opening for the ledger's check, which needs to know what was to be planted; whether it is whole is check 5's business."""
     try:
         return read_opening(bundle.opening)
     except RecordError:
@@ -171,8 +171,8 @@ def _entries(
     bundle: Bundle, commitment: Commitment, sha256: str, request: Request, opening: Opening | None
 ) -> tuple[LedgerEntry, ...]:
     entries = read_ledger(bundle.ledger, sha256, commitment.key)
-    decoys = frozenset(canary.index for canary in (canaries_in(opening) if opening else ()) if canary.decoy)
-    check_entries(entries, decoys, commitment.cohorts, request.batch)
+    planted = frozenset(str(canary.index) for canary in canaries_in(opening) if not canary.decoy) if opening else None
+    check_entries(entries, planted, commitment.cohorts, request.batch)
     labelled = [entry.body.beacon for entry in entries if isinstance(entry.body, Labelled)]
     if labelled[:1] != [sha256_of(bundle.beacon)]:
         raise _against("it does not say that this beacon was there")
