@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from filiation.case import beacons
 from filiation.case.commitments import Authority, Trust, signed
+from filiation.case.records import Announcement
 from filiation.case.signing import new_signer
 from filiation.errors import FiliationError, MalformedSource, RecordError, UsageError
 from filiation.lots import Lot, documents, drawn_order, drawn_twins, owner, read_lot
@@ -433,6 +434,46 @@ def test_whoever_commits_when_the_beacon_is_known_is_refused(tmp_path: Path) -> 
         read_lot(files, Trust(authorities=tuple(authority.certificate for authority in AUTHORITIES)))
 
 
+OLD_ROUND = ROUND.with_name("testnet-unchained-223344.json")
+TESTNET = Announcement(
+    basis="drand",
+    chain="7672797f548f3f4748ac4bf3352fc6c6b6468c9ad40ad456a397545c6e2df5bf",
+    round=223344,
+    scheme="pedersen-bls-unchained",
+    public_key="8200fc249deb0148eb918d6e213980c5d01acd7fc251900d9260136da3b54836ce125172399ddc69c4e3e11429b62c11",
+    genesis=1651677099,
+    period=3,
+    group_hash="65083634d852ae169e21b6ce5f0410be9ed4cc679b9970236f7875cff667e13d",
+    beacon_id="testnet-unchained-3s",
+)
+
+
+def test_the_hash_of_a_known_chain_does_not_vouch_for_another_genesis(tmp_path: Path) -> None:
+    """A real round of 2022 under the real hash of its chain, which the verifier knows, and a genesis by which it is still to come."""
+    year_2050 = 2_524_608_000
+    late = msgspec.structs.replace(TESTNET, genesis=year_2050)
+    for name, announced in {
+        "as the chain is": late,
+        "without what the hash needs": msgspec.structs.replace(late, group_hash="", beacon_id=""),
+        "with what is no hash": msgspec.structs.replace(late, group_hash="xyz"),
+    }.items():
+        world = committed_world(tmp_path / name, "order", DOCUMENTS, pulse=(OLD_ROUND.read_bytes(), b"", announced))
+        world.drawn()
+        trust = replace(world.trust, beacon_certificate=b"", chains=(TESTNET.chain,))
+        with pytest.raises(RecordError, match="nobody but the claimant knows the beacon's chain"):
+            read_lot(opened(world), trust)
+
+
+def test_a_chain_that_the_verifier_knows_is_taken_with_its_own_parameters(worlds: dict[Purpose, World]) -> None:
+    """The round is too old for the stamps, and that is all that is held against it."""
+    world = worlds["order"]
+    files = with_file(resigned(world, statement_of(world, announcement=TESTNET)), "beacon.json", OLD_ROUND.read_bytes())
+    with pytest.raises(RecordError, match="nobody but the claimant knows"):
+        read_lot(files, world.trust)
+    with pytest.raises(RecordError, match="choose among keys"):
+        read_lot(files, replace(world.trust, chains=(TESTNET.chain,)))
+
+
 def test_a_beacon_within_the_margin_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="would not be later than the stamps by 60 s"):
         committed_world(tmp_path / "lot", "order", DOCUMENTS, pulse=own_pulse(hour(0.5 / 60)))
@@ -447,8 +488,6 @@ def test_another_pulse_than_the_announced_one_is_refused(worlds: dict[Purpose, W
 
 
 def test_a_beacon_of_the_owners_own_seed_is_refused(tmp_path: Path) -> None:
-    from filiation.case.records import Announcement
-
     claimants = Announcement(basis="claimant", seed="0" * 64)
     with pytest.raises(UsageError, match="needs a public beacon"):
         committed_world(tmp_path / "lot", "order", DOCUMENTS, pulse=(b"", b"", claimants))

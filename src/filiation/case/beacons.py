@@ -101,6 +101,18 @@ class Chain:
         keys = bytes.fromhex(self.public_key) + bytes.fromhex(self.group_hash)
         return hashlib.sha256(numbers + keys + named).hexdigest()
 
+    @classmethod
+    def announced_as(cls, announcement: Announcement) -> Chain:
+        """The chain whose parameters an announcement tells, whatever hash it names."""
+        return cls(
+            name=announcement.beacon_id or "default",
+            scheme=announcement.scheme,
+            public_key=announcement.public_key,
+            genesis=announcement.genesis,
+            period=announcement.period,
+            group_hash=announcement.group_hash,
+        )
+
 
 DEFAULT = Chain(
     name="default",
@@ -146,6 +158,14 @@ def announced(name: str, not_before: datetime) -> Announcement:
         genesis=chain.genesis,
         period=chain.period,
     )
+
+
+def has_its_own_hash(announcement: Announcement) -> bool:
+    """Whether the hash of the announced chain is that of the announced parameters: else to know the hash is to know nothing of them."""
+    try:
+        return Chain.announced_as(announcement).hash == announcement.chain
+    except (ValueError, OverflowError):  # parameters that no chain has
+        return False
 
 
 class _Round(Record, frozen=True, kw_only=True):

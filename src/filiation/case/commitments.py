@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from filiation.case.beacons import CHAINS, Pulse, read_beacon
+from filiation.case.beacons import CHAINS, Pulse, has_its_own_hash, read_beacon
 from filiation.case.records import Announcement, PublicKey
 from filiation.case.signing import STATEMENT_TYPE, Signer, envelope, opened
 from filiation.case.time_stamps import Stamper, check_stamp
@@ -361,7 +361,7 @@ def _lacking(announcement: Announcement, beacon_certificate: bytes, trust: Trust
                 "the beacon's certificate is the claimant's own copy: compare it with what the beacon publishes",
             )
         )
-    if announcement.basis == "drand" and announcement.chain not in {*CHAINS, *trust.chains}:
+    if announcement.basis == "drand" and not _knows_chain(announcement, trust):
         lacking.append(
             _Lack(
                 f"nobody but the claimant knows the beacon's chain {announcement.chain[:80]}",
@@ -376,6 +376,12 @@ def _knows_beacon(certificate: bytes, trust: Trust) -> bool:
         trust.beacon_certificate
         or (certificate and trust.fingerprints and fingerprints(certificate) <= trust.fingerprints)
     )
+
+
+def _knows_chain(announcement: Announcement, trust: Trust) -> bool:
+    """A chain that is not built in is known by its hash, and by that alone if the announced key, genesis and period are in it."""
+    trusted = announcement.chain in trust.chains and has_its_own_hash(announcement)
+    return announcement.chain in CHAINS or trusted
 
 
 def _unvouched(lacking: tuple[_Lack, ...]) -> RecordError:

@@ -139,7 +139,8 @@ class Announcement(CaseRecord, frozen=True, kw_only=True):
     """The public randomness that a plan waits for. `basis` 'claimant': there is none, and the report says so.
 
     drand: `chain` is the chain's hash, `round` the number of the round, `public_key`, `genesis` (seconds since 1970) and
-    `period` (seconds) are the chain's own. NIST: `chain` the chain index, `round` the pulse index, `time` its time stamp.
+    `period` (seconds) are the chain's own; of a chain that is not built in `group_hash` and `beacon_id`, too, without which its hash
+    binds nothing. NIST: `chain` the chain index, `round` the pulse index, `time` its time stamp.
     """
 
     basis: Literal["drand", "nist", "claimant"]
@@ -152,6 +153,8 @@ class Announcement(CaseRecord, frozen=True, kw_only=True):
     period: int = 0
     certificate: str = ""  # object: the certificate (PEM) that NIST pulses are held against
     seed: str = ""  # 'claimant' only: 64 hexadecimal digits
+    group_hash: str = ""
+    beacon_id: str = ""
 
 
 class Stopping(CaseRecord, frozen=True, kw_only=True):
