@@ -103,6 +103,48 @@ def test_twenty_alternatives_say_nothing_and_the_reason_says_why(zoo: Zoo, liste
     assert "k log-probabilities say nothing" in found.reason
 
 
+HOSTILE = {
+    "nested without end": "[" * 200_000,
+    "four hundred digits": f'[["a",-1{"0" * 400},[]]]',
+    "an object": '{"a":1}',
+    "a number": "5",
+    "a token without alternatives": '[["a",-1.0]]',
+    "no log-probability": '[["a",null,[]]]',
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_row_that_is_no_list_of_tokens_leaves_the_others_standing(zoo: Zoo, kind: str, tmp_path: Path) -> None:
+    place = recording(zoo, "base-other-shape", tmp_path)
+    honest = pl.read_parquet(tmp_path / "base-other-shape.parquet")
+    hostile = honest.head(1).with_columns(log_probabilities=pl.lit(HOSTILE[kind]), prompt_id=pl.lit(prompt_id("x")))
+    pl.concat([hostile.with_columns(prompt=pl.lit("x")), honest]).write_parquet(tmp_path / "base-other-shape.parquet")
+    found = related(zoo["base-other-shape"], place)
+    assert isinstance(found, Relation), found
+    assert found.content["answers"] == 160
+
+
+def test_a_wild_token_is_left_out_and_the_others_of_its_answer_are_not(zoo: Zoo, tmp_path: Path) -> None:
+    place = recording(zoo, "base-other-shape", tmp_path)
+    frame = pl.read_parquet(tmp_path / "base-other-shape.parquet")
+    wild = frame.with_columns(pl.col("log_probabilities").str.replace(r"-\d+\.\d+", "-1e300"))
+    assert not wild.equals(frame)
+    wild.write_parquet(tmp_path / "base-other-shape.parquet")
+    found = related(zoo["base-other-shape"], place)
+    assert isinstance(found, Relation), found
+    assert found.content["count"] > 20
+
+
+def test_tokens_of_another_vocabulary_are_said_to_be_none_of_the_references(zoo: Zoo, tmp_path: Path) -> None:
+    place = recording(zoo, "base-other-shape", tmp_path)
+    others = json.dumps([["", -1.0, [[f"no such token {number}", -2.0] for number in range(ASCII)]]])
+    frame = pl.read_parquet(tmp_path / "base-other-shape.parquet").with_columns(log_probabilities=pl.lit(others))
+    frame.write_parquet(tmp_path / "base-other-shape.parquet")
+    found = related(zoo["base-other-shape"], place)
+    assert isinstance(found, Absent)
+    assert "none of the recorded tokens stands in the reference's vocabulary" in found.reason
+
+
 def test_a_recording_is_no_reference(zoo: Zoo, tmp_path: Path) -> None:
     found = related(recording(zoo, "base-a", tmp_path, answers=4), zoo["base-a"], run=True)
     assert isinstance(found, Absent)

@@ -11,7 +11,6 @@ What is found is an output layer in common, initialisation included. Of the laye
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -62,6 +61,7 @@ from filiation.sources.residual import ResidualView
 from filiation.sources.source import Source
 from filiation.sources.tokenizers import TokenizerDefinition, ids_by_bytes, ids_in_common
 from filiation.statistics.register import Calibration, RegisterEntry
+from filiation.strict_json import json_or_none
 
 NAME = "output_subspace"
 VERSION = "1"
@@ -118,6 +118,8 @@ ASK_FOR_IT = (
 )
 SEEN_UP_TO = 1024
 """Hidden size of a reference up to which the suspect's own is looked for: beyond, the decomposition takes hours."""
+MOST_NATS = 1e6
+"""What lies further from 0 is no log-probability of a token, and would carry every fit away."""
 FEWEST_TOKENS = 4
 """Tokens in common per direction, below which the two halves are not compared: the smallest that strangers were measured at."""
 
@@ -157,15 +159,18 @@ def _recorded(source: Source) -> list[dict[str, float]]:
     transcript = getattr(source, "transcript", lambda: Absent(reason="no recording"))()
     if isinstance(transcript, Absent):
         return []
-    positions = []
-    for recorded in transcript.frame["log_probabilities"].drop_nulls().to_list():
-        try:
-            spoken = json.loads(recorded)
-            for token, value, others in spoken:
-                positions.append({str(token): float(value)} | {str(name): float(each) for name, each in others})
-        except (TypeError, ValueError):
-            continue
-    return positions
+    told = map(json_or_none, transcript.frame["log_probabilities"].drop_nulls().to_list())
+    listed = (_listed(token) for answer in told if isinstance(answer, list) for token in answer)
+    return [values for values in listed if values]
+
+
+def _listed(token: Any) -> dict[str, float]:
+    """[token, log-probability, [[token, log-probability], ...]] as a table; an empty one where it has another shape."""
+    try:
+        said, value, others = token
+        return {str(said): float(value)} | {str(name): float(each) for name, each in others}
+    except (TypeError, ValueError, OverflowError):
+        return {}
 
 
 # -------------------------------------------------------------------------------------------------------------- relate
@@ -274,6 +279,7 @@ def _run(
 _answers: WeakKeyDictionary[Source, dict[str, NDArray[np.float32]]] = WeakKeyDictionary()
 """What each suspect said to the same contexts, so that further references do not run it again."""
 BLOCK = 8
+"""Contexts that are run together."""
 
 
 def _collected(
@@ -316,7 +322,9 @@ def _read(
     names = sorted({name for values in positions for name in values} & ids.keys())
     chosen = [names[at] for at in np.sort(rng.permutation(len(names))[: int(parameters["tokens"]) * width])]
     values = np.array([[listed.get(name, np.nan) for name in chosen] for listed in positions], dtype=np.float64)
-    values = np.where(np.isfinite(values), values, np.nan).reshape(len(positions), len(chosen))
+    values = np.where(np.abs(values) <= MOST_NATS, values, np.nan).reshape(len(positions), len(chosen))
+    if not np.isfinite(values).any():
+        return Absent(reason="none of the recorded tokens stands in the reference's vocabulary with a log-probability")
     tokens = np.array([ids[name] for name in chosen], dtype=np.intp)
     return tokens, values, rounding_share(values, "float32", decimals=4)
 
