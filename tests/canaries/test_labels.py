@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 
 import pytest
@@ -73,6 +74,15 @@ def test_keys_against_another_implementation_of_rfc_5869(purpose: str, number: i
 def test_keys_of_batches_tell_nothing_of_one_another() -> None:
     keys = {labels.batch_key(KEY, batch) for batch in range(100)} | {labels.salt(KEY, leaf) for leaf in range(100)}
     assert len(keys) == 200
+
+
+def test_the_label_is_read_from_the_end_of_the_hash() -> None:
+    """Modulo 16 a big-endian number is its last hexadecimal digit."""
+    options = tuple("abcdefghijklmnop")
+    for index in range(20):
+        asked = canary(options=options, index=index)
+        digits = hmac.new(KEY, labels.message(b"\x07", 3, asked), "sha256").hexdigest()
+        assert labels.label(KEY, b"\x07", 3, asked) == int(digits[-1], 16)
 
 
 def test_options_are_equally_likely_over_canaries_cohorts_keys_and_beacons() -> None:

@@ -254,7 +254,7 @@ def test_a_canary_without_log_probabilities_speaks_for_nothing() -> None:
 
 
 def test_tokens_that_an_answer_could_begin_with() -> None:
-    told = [("Al", -0.1), (" bra", -1.0), ("b", -2.0), ("c", -3.0), ("?", -0.5), ("ch", -4.0)]
+    told = [("Al", -0.1), (" bra", -1.0), ("b", -0.2), ("c", -3.0), ("?", -0.5), ("ch", -4.0)]
     found = option_log_probabilities(told, ("alpha", "bravo", "beta", "charlie"))
     assert found == (-0.1, -1.0, -math.inf, -3.0)
 

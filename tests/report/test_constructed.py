@@ -141,6 +141,13 @@ def test_large_and_tiny_laws_are_drawn_inside_the_picture(count, opportunities, 
     assert all(-1 <= place <= 401 for place in places)
 
 
+@pytest.mark.parametrize("log10_p", [-7.5, -80.0, -25_000.0, -1e12, -1e300])
+def test_the_rarest_figure_that_a_record_can_hold_is_drawn_with_a_handful_of_powers(log10_p):
+    found = msgspec.structs.replace(sample_constructed.by_ranks(), log10_p=log10_p)
+    picture = constructed_pictures.rarities(rarities(found), "x")
+    assert 3 <= picture.count('class="grid"') <= 6
+
+
 def test_many_controls_share_a_row():
     picture = constructed_pictures.rarities(rarities(sample_constructed.by_ranks()), "x")
     assert "20 controls" in picture
@@ -269,6 +276,11 @@ def test_lots_that_are_not_told_as_they_should_be_are_left_out(content):
 def test_a_time_that_is_none_is_printed_as_it_stands():
     assert in_utc("in spring") == "in spring"
     assert in_utc("2026-03-01T13:00:00+01:00") == "2026-03-01 12:00:00 UTC"
+
+
+@pytest.mark.parametrize("told", ["2026-03-01T13:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_without_a_zone_or_beyond_the_calendar_is_printed_as_it_stands(told):
+    assert in_utc(told) == told
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -134,10 +134,11 @@ def drawn_beside(outcome: Outcome, content: Mapping[str, Any]) -> DrawnLots | No
 
 
 def in_utc(told: str) -> str:
-    """An ISO time in one spelling; as it stands where it is none."""
+    """An ISO time in one spelling; as it stands where it is none, or names no zone: this machine's own says nothing of it."""
     try:
-        return f"{datetime.fromisoformat(told).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except ValueError:
+        moment = datetime.fromisoformat(told)
+        return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment.tzinfo else told
+    except (ValueError, OverflowError):
         return told
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
@@ -120,8 +121,10 @@ def _falling(picture: Law, at: Callable[[float], float], top: float, bottom: flo
 
 
 def _powers(deepest: float) -> list[float]:
-    """Some four powers of ten from 1 down to the deepest."""
-    step = next((step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if -deepest / step <= 5), 5000)
+    """Up to six powers of ten from 1 down to the deepest, at steps of 1, 2 or 5 times a power of ten."""
+    decades = max(0, math.floor(math.log10(max(-deepest, 1.0))))
+    steps = (digit * 10**decade for decade in range(decades - 1, decades + 2) for digit in (1, 2, 5) if decade >= 0)
+    step = next(step for step in steps if -deepest / step <= 5)
     return [-float(power) for power in range(0, int(-deepest) + 1, step)]
 
 
