@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from filiation.cli.watermark import app
+from filiation.cli.watermark.texts import plain_text
 from filiation.errors import MalformedSource, RecordError, SourceNotFound, UsageError
 
 torch = pytest.importorskip("torch")
@@ -124,7 +125,7 @@ def test_generated_answers_can_be_read_from_their_text(model: Path, prompts: Pat
     by_text = json.loads(
         run("detect", answers, "--key", key, "--placebos", "1", "--json", "--from-text", "--tokenizer", model)
     )
-    assert by_ids["log10_p"] < -6 < by_text["log10_p"]
+    assert by_ids["log10_p"] < min(-6, by_text["log10_p"])
 
 
 def test_recorded_answers_are_read_by_model(model: Path, tmp_path: Path) -> None:
@@ -156,6 +157,11 @@ def test_a_key_is_readable_by_its_owner_only_and_never_replaced(tmp_path: Path) 
     with pytest.raises(UsageError, match="is there already"):
         run("key", key)
     assert key.read_bytes() == before
+
+
+def test_a_text_is_read_alike_with_the_line_ends_of_windows(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_bytes("one\r\ntwo\u2028three\r\n".encode())
+    assert plain_text(tmp_path / "text.txt") == "one\ntwo\u2028three\n"
 
 
 def test_the_commitment_is_the_digest_of_the_file(tmp_path: Path) -> None:
@@ -205,6 +211,11 @@ def refused(folder: Path, case: str) -> list[str]:
     (folder / "bad.jsonl").write_text('{"prompt": 3}\n')
     (folder / "bad.txt").write_bytes(b"\xff\xfe\xff")
     (folder / "no.json").write_text("{}")
+    (folder / "wild.jsonl").write_text(json.dumps({"prompt": "", "ids": [10**30], "text": ""}))
+    (folder / "pickled").mkdir()
+    (folder / "pickled" / "config.json").write_text('{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}')
+    (folder / "pickled" / "pytorch_model.bin").write_bytes(b"never opened")
+    (folder / "pickled" / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
     return {
         "a green list without a vocabulary": ["key", str(folder / "new.json"), "--scheme", "green-list"],
         "an unknown scheme": ["key", str(folder / "new.json"), "--scheme", "rot13"],
@@ -217,6 +228,15 @@ def refused(folder: Path, case: str) -> list[str]:
         "text in no encoding": ["detect", str(folder / "bad.txt"), "--key", str(key), "--tokenizer", str(folder)],
         "no placebo": ["detect", str(text), "--key", str(key), "--placebos", "0", "--tokenizer", str(folder)],
         "no model": ["generate", str(folder), "--key", str(key), "--prompts", str(text), "-o", str(folder / "o.jsonl")],
+        "a token that no vocabulary has": ["detect", str(folder / "wild.jsonl"), "--key", str(key)],
+        "prompts in no encoding": [
+            *("generate", str(folder / "pickled"), "--key", str(key), "--prompts", str(folder / "bad.txt")),
+            *("-o", str(folder / "o.jsonl")),
+        ],
+        "weights that are a pickle": [
+            *("generate", str(folder / "pickled"), "--key", str(key), "--prompts", str(text)),
+            *("-o", str(folder / "o.jsonl")),
+        ],
         "another ending": ["generate", str(folder), "--key", str(key), "--prompts", str(text), "-o", "out.txt"],
         "settings without a tokenizer": ["key", str(folder / "settings.json"), "--settings"],
         "no temperature": [
@@ -238,6 +258,9 @@ REFUSED: dict[str, type[Exception]] = {
     "text in no encoding": MalformedSource,
     "no placebo": UsageError,
     "no model": SourceNotFound,
+    "a token that no vocabulary has": MalformedSource,
+    "prompts in no encoding": MalformedSource,
+    "weights that are a pickle": MalformedSource,
     "another ending": UsageError,
     "settings without a tokenizer": UsageError,
     "no temperature": UsageError,

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -31,6 +32,7 @@ from filiation.measures.watermarks import (
     new_key,
     read_key,
     reading,
+    recorded,
     synthid_reading,
     uniforms,
     vllm_reading,
@@ -39,7 +41,7 @@ from filiation.measures.watermarks import (
 )
 from filiation.measures.watermarks.green_list import distinct_by_list
 from filiation.measures.watermarks.synthid import ones_under_every_key, shifted_table
-from filiation.statistics.watermark_tails import log10_gumbel_tail
+from filiation.statistics.watermark_tails import log10_e_of, log10_gumbel_tail, log10_p_of, read_score
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -217,6 +219,32 @@ def test_a_key_whose_seeds_coincide_modulo_two_to_the_32_has_one_list() -> None:
     judged = distinct_by_list(counted_windows([text], key), key)
     assert set(judged.seeds.tolist()) == {0}
     assert len(judged.targets) == len(set(text[1:].tolist()))
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("lefthash", 1), ("selfhash", 2)])
+def test_text_marked_under_another_key_is_never_rarer_than_that_key_could_be_this_one(scheme: str, width: int) -> None:
+    """Keys that agree modulo 2^32, as two do once in 2^32, have lists in common: text of the one seems marked by the other."""
+    theirs = GreenListKey(vocabulary=64, hashing_key=BIG, seeding_scheme=scheme, context_width=width)
+    ours = msgspec.structs.replace(theirs, hashing_key=BIG - (1 << 32))
+    found = reading(counted_windows([_greenest(theirs, 1_000)], ours), ours)
+    score = read_score(recorded(found))
+    assert score.log10_tail(found.count) < -12.0  # what the law of independent lists says of this stranger
+    assert log10_p_of(score, ours.log10_keys) >= -32 * math.log10(2.0)
+    assert log10_e_of(score, ours.log10_keys) <= 32 * math.log10(2.0)
+
+
+def _greenest(key: GreenListKey, length: int) -> list[int]:
+    """Text in which every token that can be is green under the key."""
+    rng = np.random.default_rng(3)
+    text = list(map(int, rng.integers(1, key.vocabulary, key.window)))
+    while len(text) < length:
+        tried = [int(token) for token in rng.integers(1, key.vocabulary, 12)]
+        text.append(next((token for token in tried if _is_green([*text, token], key)), tried[0]))
+    return text
+
+
+def _is_green(text: list[int], key: GreenListKey) -> bool:
+    return green_reading(np.array([text[-key.window :]]), key).count == 1
 
 
 def test_the_list_size_is_rounded_down_and_the_chance_is_the_true_one() -> None:

@@ -33,6 +33,8 @@ PUBLISHED_LAYERS = (
 LARGEST_VOCABULARY = 4_000_000
 LARGEST_TABLE = 1 << 24
 _SECRET_BITS = 62
+_BITS_OF_A_SEED = 32
+"""Of a seed the generator of a CPU reads so many (green_list.py)."""
 _LARGEST_INTEGER = (1 << 63) - 1
 
 
@@ -88,8 +90,12 @@ class GreenListKey(_Marked, frozen=True, kw_only=True, tag_field="scheme", tag="
 
     @property
     def log10_keys(self) -> float:
-        """log10 of how many keys have no more bits than this one: nobody guesses it with a smaller chance."""
-        return self.hashing_key.bit_length() * math.log10(2.0)
+        """log10 of how many keys of no more bits than this one have lists of their own: nobody guesses them with a smaller chance.
+
+        A list follows from the low 32 bits of its seed, and these from hardly more than the low 32 bits of the key: text marked under
+        another key that agrees in them is green under this one, too.
+        """
+        return min(_BITS_OF_A_SEED, self.hashing_key.bit_length()) * math.log10(2.0)
 
     @property
     def published(self) -> bool:
