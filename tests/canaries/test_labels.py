@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import resource
 
 import pytest
 import rfc8785
@@ -121,6 +122,17 @@ def test_a_key_comes_back_and_only_its_owner_may_read_it(tmp_path) -> None:
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
     with pytest.raises(UsageError, match="not replaced"):
         labels.save_key(OTHER_KEY, tmp_path / "key")
+
+
+def test_a_key_that_could_not_be_written_whole_leaves_nothing(tmp_path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(UsageError, match="cannot be written"):
+            labels.save_key(KEY, tmp_path / "key")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 BAD_KEYS = {

@@ -1,4 +1,4 @@
-"""Secret keys of 32 random bytes, each in a file of its own that only its owner may read."""
+"""Files that only their owner may read, and the secret keys of 32 random bytes that stand in such files of their own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+from filiation.case.files import synchronise_folder
 from filiation.errors import SourceNotFound, UsageError
 
 KEY_BYTES = 32
@@ -26,18 +27,39 @@ def check_key(key: bytes) -> None:
 def save_key(key: bytes, path: Path) -> None:
     """Write a new key as 64 hexadecimal digits, readable by its owner only; a file that is there stays as it is."""
     check_key(key)
+    write_secret(path, key.hex().encode() + b"\n")
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a new file that nobody but its owner may read at any time, on the disk when this returns.
+
+    Raises UsageError where one is there, which stays as it is, and where it cannot be written whole: then none is there.
+    """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     except FileExistsError as error:
-        raise UsageError(f"{path} is there already and is not replaced", advice="name another file") from error
-    except OSError as error:
         raise UsageError(
-            f"the key cannot be written to {path}: {error.strerror}", advice="name another folder"
+            f"{path} is there already and is not replaced by a new key",
+            advice="name another file; a key that is lost cannot be made again",
         ) from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key.hex().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    except OSError as error:
+        raise _not_written(path, error) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        synchronise_folder(path.parent)
+    except OSError as error:
+        path.unlink(missing_ok=True)  # half a key would stand in the way of a whole one
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"the key cannot be written to {path}: {error.strerror}",
+        advice="name a folder that you may write to and that has room",
+    )
 
 
 def load_key(path: Path) -> bytes:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +30,7 @@ from filiation.case.records import (
     PublicKey,
     ReceiptPredicate,
 )
+from filiation.case.secret_keys import write_secret
 from filiation.errors import MissingExtra, RecordError, SourceNotFound, UsageError
 from filiation.evidence import Record, canonical, json_mapping
 
@@ -96,30 +96,7 @@ def new_signer() -> Signer:
 
 def save_signer(signer: Signer, path: Path) -> None:
     """Write the private key as PEM (PKCS #8, not encrypted), readable by its owner only; a file that is there stays as it is."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise UsageError(
-            f"{path} is there already and is not replaced by a new key",
-            advice="name another file; a key that is lost cannot be made again",
-        ) from error
-    except OSError as error:
-        raise _not_written(path, error) from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(signer._pem())
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        path.unlink(missing_ok=True)  # half a key would stand in the way of a whole one
-        raise _not_written(path, error) from error
-
-
-def _not_written(path: Path, error: OSError) -> UsageError:
-    return UsageError(
-        f"the private key cannot be written to {path}: {error.strerror}",
-        advice="name a folder that you may write to and that has room",
-    )
+    write_secret(path, signer._pem())
 
 
 def load_signer(path: Path) -> Signer:

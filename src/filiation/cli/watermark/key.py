@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,6 +50,7 @@ def key(
 
     Example: filiation watermark key mark.json --scheme synthid
     """
+    from filiation.case.secret_keys import write_secret
     from filiation.measures.watermarks import new_key, read_key
 
     if show:
@@ -60,7 +60,7 @@ def key(
         return
     else:
         found = new_key(_settings(scheme, vocabulary, ratio, bias, seeding, context, layers))
-        _write_secret(file, found.to_json())
+        write_secret(file, found.to_json())
     typer.echo(f"{file}: commitment {found.commitment}")
 
 
@@ -111,17 +111,3 @@ def read_bytes(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}", advice="check the path") from error
-
-
-def _write_secret(file: Path, data: bytes) -> None:
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise UsageError(
-            f"{file} is there already and is not replaced by a new key",
-            advice="name another file; without its key a mark cannot be read",
-        ) from error
-    except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}", advice="give another path") from error
-    with os.fdopen(descriptor, "wb") as target:
-        target.write(data)
