@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from filiation.cli import files, progress
-from filiation.errors import MissingExtra, SourceNotFound, UsageError
+from filiation.errors import MalformedSource, MissingExtra, SourceNotFound, UsageError
 from filiation.report.wording import plural
 
 
@@ -30,7 +30,7 @@ def generate(
     Example: filiation watermark generate model/ --key mark.json --prompts prompts.txt -o marked.jsonl
     """
     from filiation.cli.watermark.key import read_bytes
-    from filiation.cli.watermark.texts import Answer
+    from filiation.cli.watermark.texts import Answer, plain_text
     from filiation.measures.watermarks import read_key
     from filiation.measures.watermarks.generation import marked_answers
 
@@ -40,7 +40,7 @@ def generate(
     if output.suffix != ".jsonl":
         raise UsageError(f"-o {output} does not end in .jsonl", advice="answers are written as JSON lines")
     found_key = read_key(read_bytes(key), str(key))
-    asked = [line for line in read_bytes(prompts).decode("utf-8", "replace").splitlines() if line.strip()]
+    asked = [line for line in plain_text(prompts).split("\n") if line.strip()]
     if not asked:
         raise UsageError(f"{prompts} holds no prompt", advice="write one prompt per line")
     loaded, tokenizer = _loaded(model)
@@ -73,6 +73,15 @@ def _loaded(folder: Path) -> tuple[Any, Any]:
     tokenizer = load_tokenizer(folder)
     said: Any = logging
     said.disable_progress_bar()
-    # Code that comes with a model is never run, and nothing is fetched.
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    try:
+        # Code that comes with a model is never run, no pickle is opened, and nothing is fetched.
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True
+        )
+    except Exception as error:  # whatever a library says of a file
+        raise MalformedSource(
+            f"transformers cannot load it: {' '.join(str(error).split())[:200]}",
+            exhibit=str(folder),
+            advice="give a folder with config.json and safetensors, of a design that the installed transformers knows",
+        ) from error
     return model.float().eval(), tokenizer

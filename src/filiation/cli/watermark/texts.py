@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -16,12 +16,15 @@ from filiation.evidence import Record
 from filiation.measures.watermarks import Tokens
 from filiation.sources.tokenising import token_ids, tokenizer_of
 
+MOST_TOKENS = (1 << 31) - 1
+"""No vocabulary is larger: a number beyond it is no token."""
+
 
 class Answer(Record, frozen=True, kw_only=True):
     """One line of what `watermark generate` writes: token ids without the prompt, and their text."""
 
     prompt: str
-    ids: tuple[int, ...]
+    ids: tuple[Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)], ...]
     text: str
 
 
@@ -50,7 +53,7 @@ def read_texts(places: Sequence[str], tokenizer: Path | None, *, from_text: bool
         elif ".parquet" in place:
             texts += _recorded(place)
         else:
-            texts.append(_plain(Path(place)))
+            texts.append(plain_text(Path(place)))
     if texts:
         if tokenizer is None:
             raise UsageError("text needs --tokenizer", advice="give tokenizer.json of the model that was marked")
@@ -87,8 +90,9 @@ def _recorded(place: str) -> list[str]:
     return [text for text in chosen["text"].to_list() if text]
 
 
-def _plain(file: Path) -> str:
+def plain_text(file: Path) -> str:
+    """A text in UTF-8, its line ends as one line feed each. Raises MalformedSource."""
     try:
-        return read_bytes(file).decode()
+        return read_bytes(file).decode().replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise MalformedSource("this is not text in UTF-8", exhibit=str(file), advice="save it as UTF-8") from error

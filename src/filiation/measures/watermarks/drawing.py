@@ -58,7 +58,7 @@ def _read(settings: bytes) -> tuple[WatermarkKey, str]:
         if SECRET_PARTS & told.keys():
             raise _refused("settings of a watermark hold a secret part, which is still to be drawn")
         key: WatermarkKey = msgspec.convert(_filled(told), type=WatermarkKey)
-    except (msgspec.MsgspecError, UnicodeDecodeError, UsageError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, UsageError) as error:
         raise _refused(f"these are no settings of a watermark: {str(error).splitlines()[0][:200]}") from error
     if not (isinstance(tokenizer, str) and _DIGEST.fullmatch(tokenizer)):
         raise _refused("settings of a watermark do not name the tokenizer of the model that is to mark")
