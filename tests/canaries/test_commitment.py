@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from filiation.canaries import labels, opening, owner
 from filiation.canaries.commitment import (
     COMMITMENT_TYPE,
+    BatchPlan,
     Commitment,
     check_commitment,
     commitment_file,
@@ -131,6 +132,11 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "no batches": {"batches": ()},
     "leaves that no batch holds": {"leaves": 99},
     "endless leaves": {"leaves": 2**40},
+    "more labels than anybody could verify": {
+        "cohorts": 4096,
+        "leaves": 4097,
+        "batches": (BatchPlan(batch=0, first=0, canaries=2048, decoys=2048),),
+    },
 }
 
 

@@ -89,6 +89,12 @@ def test_accounts_are_served_the_options_of_their_cohort(tmp_path) -> None:
     assert {entry.body.recipient[:8] for entry in entries[1:]} == {"account "}
 
 
+def test_the_key_does_not_show_where_what_serves_is_printed(world: World) -> None:
+    serving = owner.slots(world.holding, KEY)
+    assert repr(KEY) not in repr(serving)
+    assert KEY.hex() not in repr(serving)
+
+
 def test_another_key_than_the_committed_one_serves_nobody(world: World) -> None:
     with pytest.raises(RecordError, match="not the key that was committed to"):
         owner.slots(world.holding, OTHER_KEY)

@@ -35,6 +35,11 @@ def test_a_prompt_gives_no_option_away(kind: str) -> None:
     assert kind == "order" or echoes == [None] * len(echoes)
 
 
+def test_more_than_a_file_holds_are_refused_before_they_are_made() -> None:
+    with pytest.raises(UsageError, match="more than"):
+        generators.candidates(20_000_000, 16, rng())
+
+
 def test_no_prompt_stands_twice() -> None:
     made = generators.candidates(1000, 16, rng())
     prompts = [normalised(prompt) for one in made for prompt in one.prompts]

@@ -88,6 +88,12 @@ def test_a_model_that_kept_everything_reaches_the_resolution() -> None:
     assert score.warnings == ()
 
 
+def test_placebo_keys_that_reach_as_much_and_no_more_count_against_the_figure() -> None:
+    """A silent suspect agrees with nobody: every placebo key reaches its total, and p is 1."""
+    silent = one(opened(), Answers("s", {}))
+    assert (silent.placebo.reaching, silent.placebo.keys, silent.placebo.p) == (99, 99, 1.0)
+
+
 def test_unreadable_and_missing_answers_are_opportunities_without_an_agreement() -> None:
     field = opened()
     whole = keyed(1.0, field)
@@ -103,6 +109,16 @@ def test_what_was_searched_is_paid_for() -> None:
     assert paid.log10_p == pytest.approx(free.log10_p + math.log10(200), abs=0.002)
     assert paid.log10_e == pytest.approx(free.log10_e - math.log10(200), abs=0.002)
     assert paid.searched.log10_cost == pytest.approx(math.log10(400))  # and two statistics to choose from
+
+
+def test_controls_are_paid_for_as_the_suspect_is_and_for_their_number() -> None:
+    field, names = opened(batches=3), ("a", "b", "c", "d")
+    answers = keyed(0.5, field)
+    controls = [Answers(name, answers.texts) for name in names]
+    found = scored(field, request(controls=names), [answers], controls)
+    each = found.controls[0]
+    assert each.log10_p == pytest.approx(found.scores[0].log10_p + math.log10(4), abs=0.002)
+    assert each.log10_p == pytest.approx(each.counted.log10_p + math.log10(3 * 2 * 4), abs=0.002)
 
 
 def test_the_cohort_is_found_and_all_cohorts_are_paid_for() -> None:

@@ -26,6 +26,8 @@ from filiation.evidence import Record, canonical, digest
 COMMITMENT_TYPE = "urn:filiation:canaries:v1"
 MOST_COHORTS = 4_096
 MOST_LEAVES = 1 << 20
+MOST_LABELS = 1 << 22
+"""Labels of one batch in all cohorts: a verifier computes them all, and those of nineteen placebo keys at least."""
 
 
 class BatchPlan(Record, frozen=True, kw_only=True):
@@ -171,6 +173,8 @@ def check_commitment(commitment: Commitment) -> None:
     if not len(commitment.batches) < commitment.leaves <= MOST_LEAVES:
         raise _refused("the number of leaves is out of range")
     _check_batches(commitment.batches, commitment.leaves - len(commitment.batches))
+    if commitment.cohorts * max(plan.canaries for plan in commitment.batches) > MOST_LABELS:
+        raise _refused(f"a batch has more than {MOST_LABELS} labels in all cohorts together: nobody could verify it")
     check_announcement(commitment)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from filiation.canaries.canary import Canary, Candidate, check_candidate, normalised
+from filiation.canaries.canary import MOST_CANARIES, Canary, Candidate, check_candidate, normalised
 from filiation.errors import UsageError
 
 Fills = dict[str, str]
@@ -179,8 +179,12 @@ KINDS: dict[str, Kind] = {
 def candidates(number: int, options: int, rng: np.random.Generator, kinds: Sequence[str] = ()) -> tuple[Candidate, ...]:
     """So many candidates, in pairs of one kind, the kinds taking turns. No prompt stands twice.
 
-    Raises UsageError for a kind that is not known, or that has fewer options than wanted.
+    Raises UsageError for a kind that is not known, or that has fewer options than wanted, and for more than a commitment takes.
     """
+    if number > MOST_CANARIES:
+        raise UsageError(
+            f"{number} canaries and decoys are more than {MOST_CANARIES}", advice="make fewer or smaller batches"
+        )
     chosen = list(kinds or [name for name, kind in KINDS.items() if options <= _offered(kind)])
     strange = [name for name in chosen if name not in KINDS]
     if strange or not chosen:

@@ -12,7 +12,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -33,7 +33,7 @@ FORMS = ("{}", "{}.", "{}")
 class Slots:
     """Which option each account is served, from the owner's key and the verified beacon. Keep it where the key is kept."""
 
-    key: bytes
+    key: bytes = field(repr=False)
     beacon: bytes
     cohorts: int
 
