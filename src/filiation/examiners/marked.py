@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from filiation.errors import FiliationError, MissingExtra
@@ -149,14 +150,16 @@ class Answers:
 
 
 def answers_of(source: Source) -> Answers | Absent:
-    """The recorded answers of a source, in the order of the prompts' digests; of two that are numbered alike the first by its text."""
+    """The recorded answers of a source, in the order of the prompts' digests; of two that are numbered alike the first by its text, and
+    of two with one text the first by what it was an answer to: never by its place in a file."""
     transcript = source.transcript()
     if isinstance(transcript, Absent):
         return transcript
     read, texts, asked, further, unknown = [], [], set(), 0, 0
-    rows = transcript.frame.sort("prompt_id", "sample", "text")
-    columns = rows.select("prompt_id", "prompt", "parameters", "sample", "text", "finish_reason")
-    for identity, prompt, parameters, sample, text, finish in columns.iter_rows():
+    columns = ("prompt_id", "sample", "text", "prompt", "parameters", "finish_reason")
+    for identity, sample, text, prompt, parameters, finish in (
+        transcript.frame.select(columns).sort(columns).iter_rows()
+    ):
         if not text.strip() or finish == READ:
             continue
         if sample or identity in asked:
@@ -175,13 +178,24 @@ def answers_of(source: Source) -> Answers | Absent:
 
 
 def texts_read(prompt: str, parameters: str) -> tuple[str, ...]:
-    """System prompt and messages of a conversation, the last one last; the prompt alone where it is a plain text."""
-    settings = json_or_none(parameters)
-    system = settings.get("system", "") if isinstance(settings, dict) else ""
+    """What stood in the parameters and the messages of a conversation, the last one last; the prompt alone where it is a plain text."""
     messages = json_or_none(prompt) if prompt.startswith("[") else None
     said = (
         [plain_content(message.get("content")) for message in messages]
         if isinstance(messages, list) and all(isinstance(message, dict) for message in messages)
         else [prompt]
     )
-    return tuple(text for text in (str(system), *said) if text)
+    return tuple(text for text in (*texts_told(parameters), *said) if text)
+
+
+@lru_cache(maxsize=64)
+def texts_told(parameters: str) -> tuple[str, ...]:
+    """Every text among an answer's parameters, at any depth: programs call a system prompt differently ('system_message', 'instructions')."""
+    left, found = [json_or_none(parameters)], []
+    while left:
+        value = left.pop()
+        if isinstance(value, dict | list):
+            left.extend(value.values() if isinstance(value, dict) else value)
+        elif isinstance(value, str) and value.strip():
+            found.append(value)
+    return tuple(sorted(found))

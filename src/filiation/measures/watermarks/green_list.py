@@ -20,6 +20,7 @@ What follows for counting:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -72,11 +73,11 @@ def green_reading(windows: Tokens, key: GreenListKey) -> GreenReading:
             advice="tokenise with the tokenizer of the marked model, and make the key with the model's vocab_size",
         )
     judged = distinct_by_list(windows, key)
-    seeds, places, sizes = np.unique(judged.seeds, return_inverse=True, return_counts=True)
-    green = _lists(key)
+    seeds, first, sizes = np.unique(judged.seeds, return_index=True, return_counts=True)
+    green = green_lists(key)
     count = 0
-    for number, seed in enumerate(seeds.tolist()):
-        count += int(green(seed)[judged.targets[places == number]].sum())
+    for seed, targets in zip(seeds.tolist(), np.split(judged.targets, first[1:]), strict=False):
+        count += int(green(seed)[targets].sum())
     return GreenReading(
         count=count,
         sizes=tuple(sizes.tolist()),
@@ -88,7 +89,7 @@ def green_reading(windows: Tokens, key: GreenListKey) -> GreenReading:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Seed of the list and judged token of each opportunity, each pair once."""
+    """Seed of the list and judged token of each opportunity, each pair once, in the order of the seeds."""
 
     seeds: NDArray[np.int64]
     targets: Tokens
@@ -99,11 +100,12 @@ def distinct_by_list(windows: Tokens, key: GreenListKey) -> Judged:
     """The windows as (seed modulo 2^32, judged token), each pair once, those that no key moves left out."""
     moved = windows[windows[:, -2] != 0] if key.seeding_scheme == "lefthash" else windows
     still = len(np.unique(windows[windows[:, -2] == 0], axis=0)) if key.seeding_scheme == "lefthash" else 0
-    pairs = np.unique(np.stack([_seeds(moved, key), moved[:, -1]], axis=1), axis=0)
+    pairs = np.unique(np.stack([seeds_of(moved, key), moved[:, -1]], axis=1), axis=0)
     return Judged(pairs[:, 0], pairs[:, 1], still)
 
 
-def _seeds(windows: Tokens, key: GreenListKey) -> NDArray[np.int64]:
+def seeds_of(windows: Tokens, key: GreenListKey) -> NDArray[np.int64]:
+    """The seed, modulo 2^32, of the list that judges each window, length n."""
     if key.seeding_scheme == "lefthash":
         exact = [(key.hashing_key * token % _SEEDS) & 0xFFFFFFFF for token in windows[:, -2].tolist()]
         return np.array(exact, dtype=np.int64)
@@ -126,7 +128,8 @@ def _fixed_table(hashing_key: int) -> NDArray[np.int64]:
     return table
 
 
-def _lists(key: GreenListKey) -> Any:
+def green_lists(key: GreenListKey) -> Callable[[int], NDArray[np.bool_]]:
+    """A function of a seed that says which tokens are green, length `key.vocabulary`. Raises MissingExtra without torch."""
     torch = _torch()
     generator = torch.Generator(device="cpu")
 
