@@ -111,6 +111,12 @@ def test_what_was_searched_is_paid_for() -> None:
     assert paid.searched.log10_cost == pytest.approx(math.log10(400))  # and two statistics to choose from
 
 
+def test_unused_cohorts_are_paid_for_by_their_number() -> None:
+    wrong = one(opened(), keyed(0.5, opened()), wrong_cohorts=20).wrong_cohorts
+    exact = math.log10(min(1.0, 20 * binom.sf(wrong.largest - 1, 64, 1 / 16)))
+    assert exact <= wrong.log10_p <= exact + 0.001
+
+
 def test_controls_are_paid_for_as_the_suspect_is_and_for_their_number() -> None:
     field, names = opened(batches=3), ("a", "b", "c", "d")
     answers = keyed(0.5, field)

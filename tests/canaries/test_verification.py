@@ -72,6 +72,17 @@ def test_commitments_that_the_verifier_knows_of_count(honest: tuple[World, Bundl
     assert found.opened.commitments == 7
 
 
+def test_commitments_that_the_claimant_owns_up_to_count_where_they_are_more(tmp_path) -> None:
+    world = labelled_world(tmp_path, number=3)
+    bundle = world.reveal()
+    counted = {}
+    for known in (1, 2, 3, 5):
+        found, _ = verified(bundle, world.trust, commitments=known)
+        assert found is not None
+        counted[known] = found.opened.commitments
+    assert counted == {1: 3, 2: 3, 3: 3, 5: 5}
+
+
 # -------------------------------------------------------------------------------------------------------- opening once
 
 
@@ -247,6 +258,7 @@ ALTERED_PARTS: dict[str, tuple[Callable[[World, Bundle], tuple[Bundle, Trust]], 
     ),
     "no beacon": (lambda w, b: (changed(b, beacon=b""), w.trust), 2),
     "a beacon with a bit flipped": (lambda w, b: (changed(b, beacon=b.beacon.replace(b"0", b"1", 1)), w.trust), 2),
+    "a beacon written in other bytes": (lambda w, b: (changed(b, beacon=b.beacon + b"\n"), w.trust), 4),
     "nobody's certificates but the claimant's": (lambda w, b: (b, Trust()), 2),
     "no request": (lambda w, b: (changed(b, request=b""), w.trust), 3),
     "the request of somebody else": (

@@ -107,6 +107,7 @@ def committed_world(
     holding: owner.Holding | None = None,
     pulse: tuple[bytes, bytes, Announcement] | None = None,
     signer: Signer | None = None,
+    number: int = 1,
 ) -> World:
     """Prepared and committed. What is not given is made: canaries, so many authorities, a signer, a beacon that speaks in an hour."""
     if isinstance(authorities, int):
@@ -117,7 +118,8 @@ def committed_world(
     holding, signer = holding or prepared(folder / "canaries", batches, batch_size), signer or new_signer()
     owner.commit(
         holding, KEY, announcement, claimant="ours", signer=signer, now=hour(0),
-        stampers=[(authority, authority.certificate) for authority in authorities], beacon_certificate=certificate, cohorts=cohorts,
+        stampers=[(authority, authority.certificate) for authority in authorities],
+        beacon_certificate=certificate, cohorts=cohorts, number=number,
     )  # fmt: skip
     return World(holding, signer, authorities, beacon, certificate, cohorts)
 
