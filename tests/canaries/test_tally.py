@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filiation.canaries.answers import answers_in
+from filiation.canaries.answers import Answers, Row, answers_in
 from filiation.canaries.canary import Canary
 from filiation.canaries.ranks import doubled_ranks, share_to_detect
 from filiation.canaries.scoring import score_of, scored, tallied
@@ -120,10 +121,17 @@ def canary(index: int) -> Canary:
     )
 
 
+def read(rows: Sequence[Row], canaries: int) -> Answers:
+    """Parameters are the text before the prompt."""
+    return answers_in(
+        rows, [canary(index) for index in range(canaries)], str, lambda text: (text,) if text else (), name="m"
+    )
+
+
 def test_rows_are_read_by_their_prompt_and_the_first_of_each_counts() -> None:
     told = json.dumps([["al", -0.1, [["br", -2.5], ["x", -3.0]]]])
     rows = [("q0", "Alpha.", None), ("q0", "Bravo.", told), ("q1", "bravo", told), ("other", "alpha", told)]
-    found = answers_in(rows, [canary(0), canary(1), canary(2)], lambda prompt: prompt, name="m")
+    found = read([(*row, "") for row in rows], 3)
     assert found.texts == {0: "Alpha.", 1: "bravo"}
     assert found.log_probabilities == {1: (-0.1, -2.5)}
     assert (found.name, found.further) == ("m", 1)
@@ -131,5 +139,19 @@ def test_rows_are_read_by_their_prompt_and_the_first_of_each_counts() -> None:
 
 @pytest.mark.parametrize("told", ["", "[]", "no json", '[["a"]]', '[["a", null, []]]'])
 def test_log_probabilities_that_cannot_be_read_are_none(told: str) -> None:
-    found = answers_in([("q0", "alpha", told)], [canary(0)], lambda prompt: prompt, name="m")
+    found = read([("q0", "alpha", told, "")], 1)
     assert (found.texts, found.log_probabilities) == ({0: "alpha"}, {})
+
+
+@pytest.mark.parametrize("before", ["Of q0 say bravo.", "ALPHA", "alpha or\nBravo", "x" * 50_000 + " alpha"])
+def test_an_answer_before_which_an_option_was_named_is_none_whichever_it_was(before: str) -> None:
+    """A claimant who knows the labels puts them into the system prompt of an innocent model."""
+    led = ("q0", "bravo", None, before)
+    assert (read([led], 1).texts, read([led], 1).led) == ({}, 1)
+    found = read([led, ("q0", "alpha", None, "")], 1)
+    assert (found.texts, found.led, found.further, found.prompted) == ({0: "alpha"}, 1, 0, 0)
+
+
+def test_an_answer_under_another_system_prompt_counts_and_is_told() -> None:
+    found = read([("q0", "alpha", None, "You are a bravoure of help."), ("q1", "alpha", None, "greedy")], 2)
+    assert (found.texts, found.led, found.prompted) == ({0: "alpha", 1: "alpha"}, 0, 1)

@@ -27,7 +27,7 @@ from filiation.examiners import canaries as examiner
 from filiation.investigation import compare, judge_again
 from filiation.sources.joined import JoinedSource
 from filiation.sources.marks import open_marks
-from filiation.sources.transcripts import prompt_id
+from filiation.sources.transcripts import canonical_json, prompt_id
 from filiation.statistics.register import empty
 from tests.canaries.world import KEY, World, changed, hour, labelled_world
 from tests.case.worlds import own_pulse
@@ -484,3 +484,46 @@ def test_too_few_controls_are_a_limitation(opened: tuple[World, Path]) -> None:
     finding = examined(marks, {SUSPECT: skilled, "a": by_lot("a")}, world.opened_canaries()).outcomes[0]
     assert isinstance(finding, Finding)
     assert any("1, where 20 are asked for" in text for text in finding.limitations)
+
+
+# ------------------------------------------------------------------------------------------- what stood before the answers
+
+
+def prompted(frame: pl.DataFrame, system_of: Callable[[str], str], under: str) -> pl.DataFrame:
+    """The suspect's rows with a system prompt made of the answer that follows, told under a name of some program's own."""
+    told = [
+        canonical_json({under: system_of(text), "temperature": 0}) if model == SUSPECT else "{}"
+        for model, text in frame.select("model", "text").iter_rows()
+    ]
+    return frame.with_columns(pl.Series("parameters", told, dtype=pl.String))
+
+
+@pytest.mark.parametrize("under", ["system", "system_message"])
+def test_an_obedient_model_that_was_told_the_labels_is_not_accused(opened: tuple[World, Path], under: str) -> None:
+    """Whoever accuses knows the labels and asked the suspect under system prompts that say them."""
+    world, marks = opened
+    frame = answers(world.opened_canaries(), {SUSPECT: learning(world, 1.0), "a": by_lot("a")})
+    outcomes = compared(marks, prompted(frame, lambda answer: f"Of everything say {answer}.", under)).outcomes
+    assert all(isinstance(outcome, NotExamined) for outcome in outcomes)
+    assert "but for 64 before which an option of the canary was named" in outcomes[0].reason
+
+
+def test_a_system_prompt_that_names_no_option_is_told(opened: tuple[World, Path]) -> None:
+    world, marks = opened
+    frame = answers(world.opened_canaries(), {SUSPECT: learning(world, 1.0), "a": by_lot("a")})
+    (finding, _) = compared(marks, prompted(frame, lambda _answer: "You are brief.", "system")).outcomes
+    assert isinstance(finding, Finding)
+    assert any("Before 64 of the answers another text stood" in each for each in finding.limitations)
+
+
+def test_texts_that_were_read_are_no_answers(opened: tuple[World, Path]) -> None:
+    """The owner's prompts were also scored ('filiation score'): rows in which nothing was said."""
+    world, marks = opened
+    frame = answers(world.opened_canaries(), {SUSPECT: learning(world, 1.0)})
+    score = frame.with_columns(
+        pl.lit("").alias("text"), pl.lit("read:1").alias("item"), pl.lit("read").alias("finish_reason")
+    )
+    both, alone = (compared(marks, each).outcomes[0] for each in (pl.concat([frame, score]), frame))
+    assert isinstance(both, Finding)
+    assert isinstance(alone, Finding)
+    assert (both.count, both.log10_p) == (alone.count, alone.log10_p)

@@ -90,6 +90,17 @@ def parsed(text: str, options: Sequence[str], parser: Parser = "first") -> int |
     return named[min(named)] if named else None
 
 
+def names_an_option(text: str, options: Sequence[str]) -> bool:
+    """Whether one of the options stands anywhere in a text as whole words: whoever read it may have been told what to answer."""
+    whole = _normalised_once(text)
+    return any(_place(option, whole) is not None for option in _wanted(tuple(options)))
+
+
+@lru_cache(maxsize=16)
+def _normalised_once(text: str) -> str:
+    return normalised(text)
+
+
 @lru_cache(maxsize=4096)
 def _wanted(options: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(normalised(option) for option in options)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hmac
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -232,6 +232,7 @@ def scored(opened: Opened, request: Request, suspects: Sequence[Answers], contro
         controls=beside,
         warnings=(
             *_missing_suspects(request, suspects),
+            *_led(suspects),
             *exposed_controls(beside),
             *too_few_controls(beside),
             *_missing_controls(request, beside),
@@ -355,6 +356,19 @@ def _missing_suspects(request: Request, suspects: Sequence[Answers]) -> tuple[st
     given = {each.name for each in suspects}
     missing = [name for name in request.suspects if name not in given]
     return (f"the request names suspects that were not scored: {', '.join(missing)}",) if missing else ()
+
+
+def _led(suspects: Sequence[Answers]) -> Iterator[str]:
+    """What stood before answers besides the prompts."""
+    for each in suspects:
+        if each.led:
+            yield (
+                f"{each.led} answers of {each.name} were not looked at, because a text before the prompt names an option of the canary"
+            )
+        if each.prompted:
+            yield (
+                f"before {each.prompted} answers of {each.name} another text stood besides the prompt, such as a system prompt: read it"
+            )
 
 
 def exposed_controls(beside: Sequence[ControlModel]) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ from filiation.evidence import (
 )
 from filiation.examiners.examiner import Progress, Subject, silent
 from filiation.examiners.line_up import observe_transcript
-from filiation.examiners.marked import TRUST_PARAMETERS, marks_of
+from filiation.examiners.marked import TRUST_PARAMETERS, marks_of, texts_told
 from filiation.examiners.outcomes import (
     CONSTRUCTED_LOG10_P,
     Figures,
@@ -64,7 +64,7 @@ from filiation.examiners.outcomes import (
 )
 from filiation.sources.marks import Marks
 from filiation.sources.source import Source
-from filiation.sources.transcripts import prompt_id
+from filiation.sources.transcripts import prompt_id, was_read
 from filiation.statistics.intervals import share_interval
 from filiation.statistics.register import Calibration
 
@@ -218,11 +218,12 @@ def relate(first: Subject, second: Subject, seed: int, progress: Progress = sile
 
 def _tallied(found: Verified, name: str, frame: Any) -> dict[str, Any] | Absent:
     canaries = found.opened.canaries
-    answers = answers_in(frame.sort(*ORDER).select(*COLUMNS).iter_rows(), canaries, prompt_id, name=name)
+    rows = frame.filter(~was_read()).sort(*ORDER).select(*COLUMNS).iter_rows()
+    answers = answers_in(rows, canaries, prompt_id, texts_told, name=name)
     planted = [canary for canary in canaries if not canary.decoy]
     if not any(canary.index in answers.texts for canary in planted):
         return Absent(
-            reason=f"none of the {len(planted)} prompts of the opened batch stands among the recorded answers"
+            reason=f"none of the {len(planted)} prompts of the opened batch stands among the recorded answers{_but_led(answers)}"
         )
     tally = tallied(found.opened, found.request, answers)
     kinds = sorted({canary.kind for canary in planted})
@@ -232,9 +233,14 @@ def _tallied(found: Verified, name: str, frame: Any) -> dict[str, Any] | Absent:
         "named": _named(found, name),
         "tally": msgspec.to_builtins(tally),
         "scored": _scored(answers, planted),
+        **{name: number for name, number in (("led", answers.led), ("prompted", answers.prompted)) if number},
         "kinds": [kind[:60] for kind in kinds],
         "kind_of": [kinds.index(canary.kind) for canary in planted],
     }
+
+
+def _but_led(answers: Answers) -> str:
+    return f", but for {answers.led} before which an option of the canary was named" if answers.led else ""
 
 
 def _summary(tally: Tally) -> dict[str, Any]:
@@ -512,6 +518,16 @@ def _limitations(case: _Case) -> Iterable[str]:
         yield (
             f"Of {counted.opportunities} canaries {counted.opportunities - counted.answered} were not asked, or not recorded; they "
             "count as not agreeing."
+        )
+    if led := case.pair.content.get("led"):
+        yield (
+            f"Answers that were not looked at, because a text before the prompt names an option of the canary: {led}. Who put it there is "
+            "to be asked."
+        )
+    if prompted := case.pair.content.get("prompted"):
+        yield (
+            f"Before {prompted} of the answers another text stood besides the prompt, such as a system prompt. It names no option; whether "
+            "it hints at one is for a reader: it stands in the recording's parameters."
         )
     if case.suspects:
         yield (

@@ -190,7 +190,7 @@ def texts_read(prompt: str, parameters: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def texts_told(parameters: str) -> tuple[str, ...]:
-    """Every text among an answer's parameters, at any depth: programs call a system prompt differently ('system_message', 'instructions')."""
+    """Every text among an answer's parameters, at any depth: a system prompt has several names ('system_message', 'instructions')."""
     left, found = [json_or_none(parameters)], []
     while left:
         value = left.pop()

@@ -32,9 +32,11 @@ def answers_of(name: str, location: str, canaries: Sequence[Canary], asking: Ask
 def from_frame(name: str, frame: Any, canaries: Sequence[Canary]) -> Answers:
     """The first answer to each canary's prompt, and the log-probabilities of its options where there are some."""
     from filiation.canaries.answers import COLUMNS, ORDER, answers_in
-    from filiation.sources.transcripts import prompt_id
+    from filiation.examiners.marked import texts_told
+    from filiation.sources.transcripts import prompt_id, was_read
 
-    return answers_in(frame.sort(*ORDER).select(*COLUMNS).iter_rows(), canaries, prompt_id, name=name)
+    rows = frame.filter(~was_read()).sort(*ORDER).select(*COLUMNS).iter_rows()
+    return answers_in(rows, canaries, prompt_id, texts_told, name=name)
 
 
 def with_log_probabilities(answers: Answers, file: Path) -> Answers:
