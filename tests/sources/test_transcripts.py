@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from filiation.errors import FiliationError, MalformedSource, UsageError
 from filiation.investigation import compare
+from filiation.sources.simulated import world
 from filiation.sources.transcript_faults import faults
 from filiation.sources.transcript_formats import importing
 from filiation.sources.transcript_formats.answer import Reading
@@ -298,28 +299,18 @@ def test_of_rows_numbered_alike_no_wording_comes_first():
 
 
 def test_relations_do_not_hang_on_the_order_of_a_file(tmp_path):
-    """Two recordings with every answer numbered alike, and the same with their rows turned round."""
-    rng = random.Random(5)
-    rows = [
-        {
-            "model": model,
-            "prompt": f"Q{at}",
-            "prompt_id": prompt_id(f"Q{at}"),
-            "text": " ".join(rng.choices(LONG.split(), k=30)),
-        }
-        for model in "ab"
-        for at in range(30)
-        for _ in range(2)
-    ]
+    """A simulated world asked twice, both answers numbered 0, and the same with its rows turned round."""
+    simulated = world(3, labs=6, lineages=2, prompts={"open": 20})
+    names = [model.name for model in simulated.recorded][:8]
+    asked_twice = simulated.frame(names, samples=2).with_columns(pl.lit(0, pl.Int32).alias("sample"))
     found = []
-    for name, given_rows in (("one", rows), ("other", rows[::-1])):
+    for name, table in (("one", asked_twice), ("other", asked_twice.reverse())):
         file = tmp_path / f"{name}.parquet"
-        frame(*given_rows).write_parquet(file)
-        examined = compare(
-            f"transcripts:{file}#a", f"transcripts:{file}#b", only=("text_kinship", "service", "verbatim")
-        )
-        found.append({name: relations.pair.content for name, relations in examined.relations.items()})
-    assert len(found[0]) == 3
+        table.write_parquet(file)
+        exhibits = [f"transcripts:{file}#{model}" for model in names]
+        examined = compare(exhibits[0], exhibits[1], exhibits[2:], only=("text_kinship",))
+        found.append(examined.relations["text_kinship"].pair.content)
+    assert any(score for scores in found[0]["scores"] for score in scores)
     assert found[0] == found[1]
 
 
