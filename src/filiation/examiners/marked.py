@@ -5,8 +5,8 @@ One at a time, so that what was searched is counted: an owner with two lots, or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,7 @@ def lot_among(source: Source, purpose: str, settings: Settings) -> Lot | Absent:
             refused.append(error.message)
     suited = [lot for lot in opened if lot.purpose == purpose]
     if len(suited) == 1:
-        return suited[0]
+        return replace(suited[0], known=_known_of(suited[0].keyid, opened))
     if suited:
         return _too_many(len(suited), f"lots of the purpose {purpose!r}")
     if refused:
@@ -84,9 +84,16 @@ def lot_among(source: Source, purpose: str, settings: Settings) -> Lot | Absent:
     )
 
 
+def _known_of(keyid: str, opened: Sequence[Lot]) -> int:
+    """How many lots of one owner there are by what was opened together: the first of them was made when it was the only one."""
+    theirs = [lot for lot in opened if lot.keyid == keyid]
+    told = {lot.commitment_sha256 for lot in theirs}.union(*(lot.earlier for lot in theirs))
+    return max(len(told), *(lot.number for lot in theirs))
+
+
 def commitments_of(lot: Lot, settings: Settings) -> int:
-    """How many lots the owner has drawn: what the owner says, or what the verifier knows, whichever is more."""
-    return max(lot.number, int(settings.get("commitments", 1)))
+    """How many lots the owner has drawn: what the owner says in any that was opened, or what the verifier knows, whichever is more."""
+    return max(lot.number, lot.known, int(settings.get("commitments", 1)))
 
 
 def _too_many(number: int, what: str) -> Absent:

@@ -58,9 +58,10 @@ class Secret(Record, frozen=True, kw_only=True):
 class Lot:
     """A lot whose checks all hold.
 
-    `number`: how many lots the owner has committed to, this one included; `earlier`: the SHA-256 of the files of those before, as far as
-    they are told; `certificates`: SHA-256 fingerprints of the root certificates whose stamps count, and of a NIST beacon's; `remarks`:
-    what rests on somebody's word. `subject` and `files` are bytes as they were opened.
+    `number`: how many lots the owner has committed to, this one included; `known`: how many of that owner's are known of, from others that
+    were opened with it; `earlier`: the SHA-256 of the files of those before, as far as they are told; `certificates`: SHA-256 fingerprints
+    of the root certificates whose stamps count, and of a NIST beacon's; `remarks`: what rests on somebody's word. `subject` and `files` are
+    bytes as they were opened.
     """
 
     owner: str
@@ -80,6 +81,7 @@ class Lot:
     seed: bytes
     subject: bytes
     files: Mapping[str, bytes]
+    known: int = 1
 
 
 @dataclass(frozen=True)
