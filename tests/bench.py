@@ -17,7 +17,7 @@ are enough of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,8 @@ HARDLY_EVER = 1e-3
 @dataclass
 class Bench:
     exhibits: Exhibits
+    marked: Mapping[str, str] = field(default_factory=dict)
+    """Of an examiner the module of tests/marked whose marks it is examined with, where it is not the one of its own name."""
     _relations: dict[tuple[str, Place, Place], Relation | Absent] = field(default_factory=dict)
     _observations: dict[tuple[str, Place], Subject | Absent] = field(default_factory=dict)
     _asked: dict[str, str] = field(default_factory=dict)
@@ -112,10 +114,13 @@ class Bench:
     def place(self, examiner: Examiner, name: str, *, elsewhere: bool = False) -> Place:
         """Where an exhibit lies; of simulated models, the answers to what the examiner looks at."""
         if examiner.NEEDS[0] is Access.MARKS:
-            return self.exhibits[f"{MARKED_BY}{examiner.NAME}: {name}"]
+            return self.exhibits[f"{self.marks(examiner)}: {name}"]
         if examiner.NEEDS[0] is not Access.TRANSCRIPT:
             return self.exhibits[name]
         return self.exhibits[f"{self.asked(examiner)}{', elsewhere' * elsewhere}: {name}"]
+
+    def marks(self, examiner: Examiner) -> str:
+        return f"{MARKED_BY}{self.marked.get(examiner.NAME, examiner.NAME)}"
 
     def asked(self, examiner: Examiner) -> str:
         """Which recording an examiner of answers is examined with: the first that it does not decline."""
@@ -265,7 +270,9 @@ def check_same_bytes(examiner: Examiner, bench: Bench) -> None:
     assert canonical(stored) == canonical(relations), "a relation does not survive JSON"
     assert canonical(judged(examiner, stored, controls)) == first, "judging from the record gives other bytes"
     part = examiner.NEEDS[0]
-    again = Bench(bench.exhibits).relate(examiner, *(bench.place(examiner, name) for name in REWRAPPED[part][0]))
+    again = Bench(bench.exhibits, bench.marked).relate(
+        examiner, *(bench.place(examiner, name) for name in REWRAPPED[part][0])
+    )
     assert canonical(again) == canonical(relations.pair), "relating twice with one seed gives other bytes"
 
 
@@ -318,7 +325,7 @@ def check_wrappings(examiner: Examiner, bench: Bench) -> None:
             _check_wrapping(examiner, bench, places, where, exact=wrapping.exact, moves=wrapping.moves)
     for rewriting in REWRITINGS if part in (Access.TRANSCRIPT, Access.MARKS) else ():
         for reference, suspect in REWRAPPED[part]:
-            asked = bench.asked(examiner) if part is Access.TRANSCRIPT else f"{MARKED_BY}{examiner.NAME}"
+            asked = bench.asked(examiner) if part is Access.TRANSCRIPT else bench.marks(examiner)
             name = f"{asked}: {suspect}"
             rewritten = bench.exhibits.rewritten(name, rewriting.rewrite, rewriting.name)
             places = (bench.place(examiner, reference), bench.place(examiner, suspect), rewritten)

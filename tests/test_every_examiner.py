@@ -30,6 +30,7 @@ from filiation.evidence import (
     Relations,
     digest,
 )
+from filiation.examiners import canaries
 from filiation.examiners.catalogue import REQUIRED, examiners
 from filiation.examiners.examiner import Examiner
 from filiation.examiners.line_up import Demands, entrant_of, judge_line_up, line_up_content, observe_transcript
@@ -39,7 +40,8 @@ from studies.zoo import Zoo
 from tests import bench as the
 from tests import outside_examiner
 from tests.exhibits import Exhibits
-from tests.worlds import WORLDS
+from tests.marked import STRANGERS
+from tests.worlds import REWRAPPED, WORLDS, strangers
 
 pytestmark = pytest.mark.xdist_group("bench")  # what was measured once serves all checks
 
@@ -69,6 +71,33 @@ def test_every_examiner(examiner: Examiner, check: Callable[[Examiner, the.Bench
 )
 def test_what_an_examiner_claims_is_found(examiner: Examiner, claim: str, bench: the.Bench) -> None:
     the.check_claim(examiner, claim, bench)
+
+
+# ---------------------------------------------------------------- canaries by ranks: a request fixes one statistic of the two
+
+
+@pytest.fixture(scope="module")
+def bench_by_ranks(bench: the.Bench) -> the.Bench:
+    return the.Bench(bench.exhibits, {canaries.NAME: "canaries_by_ranks"})
+
+
+@pytest.mark.parametrize("check", the.CHECKS, ids=_name)
+def test_canaries_by_ranks(check: Callable[[Examiner, the.Bench], None], bench_by_ranks: the.Bench) -> None:
+    check(canaries, bench_by_ranks)
+
+
+@pytest.mark.parametrize("claim", canaries.CLAIMS)
+def test_what_is_claimed_of_canaries_is_found_by_ranks(claim: str, bench_by_ranks: the.Bench) -> None:
+    the.check_claim(canaries, claim, bench_by_ranks)
+
+
+def test_by_ranks_every_stranger_gets_a_figure_and_the_relative_is_found(bench_by_ranks: the.Bench) -> None:
+    seen = [the.findings(bench_by_ranks.of_world(canaries, world)) for world in strangers(canaries)]
+    assert [[finding.test for finding in found] for found in seen] == [[canaries.RANKS.id]] * STRANGERS
+    related = bench_by_ranks.outcomes(
+        canaries, *(bench_by_ranks.place(canaries, name) for name in REWRAPPED[Access.MARKS][0])
+    )
+    assert [the.detected(finding) for finding in the.findings(related)] == [True]
 
 
 # ------------------------------------------------------------------------------------------- examiners of other packages

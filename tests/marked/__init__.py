@@ -1,6 +1,7 @@
 """What owners planted or drew by lot, and models that are held against it: the bench's worlds of evidence by construction.
 
-One module for each examiner that needs marks, named as it is, with `make(folder)`. It writes
+One module for each examiner that needs marks, named as it is (and `canaries_by_ranks`, because a request of canaries fixes one of two
+statistics), with `make(folder)`. It writes
 
     folder/marks/            the opened marks, as `marks:folder/marks`
     folder/answers.parquet   recorded answers of the models

@@ -22,13 +22,19 @@ Choose = Callable[[Canary], str]
 
 def make(folder: Path) -> None:
     """See tests/marked/__init__.py."""
+    made, by = opened_world(folder)
+    answers(made.opened_canaries(), by).write_parquet(folder / ANSWERS)
+
+
+def opened_world(folder: Path, **request: str) -> tuple[World, dict[str, Choose]]:
+    """The marks written, and every model. `request`: what it says beside the names."""
     made = labelled_world(
         folder / "owner", authorities=AUTHORITIES, pulse=fixed_pulse(), signer=signer_of(5), batch_size=CANARIES
     )
     suspects, controls = models(made), unrelated(made)
     made.plant()
-    made.opens(folder / MARKS, suspects=tuple(suspects), considered=len(suspects), controls=tuple(controls))
-    answers(made.opened_canaries(), suspects | controls).write_parquet(folder / ANSWERS)
+    made.opens(folder / MARKS, suspects=tuple(suspects), considered=len(suspects), controls=tuple(controls), **request)
+    return made, suspects | controls
 
 
 def answers(canaries: Sequence[Canary], by: Mapping[str, Choose]) -> pl.DataFrame:
