@@ -6,7 +6,7 @@
 1.  Output layer (examiner `output_subspace`). Every founder of the zoo, and the hard strangers, against every other: the largest share
     of directions that meet themselves, by lineage of the reference. Relatives and laundered copies by relation and lineage.
 2.  What it takes: answers, alternatives listed, kind of text, number format. Membership beside what rounding should leave.
-3.  Hidden size from outside: by number of vectors and number format.
+3.  Hidden size from outside: by number of vectors and number format; and of every member of the zoo.
 4.  Kinship of log-likelihoods (measures/log_probabilities.py): the rank of each relative among founders of other lineages, and how
     often strangers reach a rank with their own lineage held out.
 
@@ -229,10 +229,33 @@ def membership(zoo: Zoo, contexts: NDArray[np.int64]) -> dict[str, Any]:
     return found
 
 
+def width_of(folder: Path) -> int:
+    configuration = open_source(folder).configuration()
+    return int(configuration.get("hidden_size") or configuration["n_embd"])
+
+
+def sizes_of_all(zoo: Zoo, said: Mapping[str, Vectors]) -> dict[str, dict[str, Any]]:
+    """By design and true hidden size: how many members were seen, of how many the interval holds it, and which intervals there were."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, vectors in said.items():
+        width, rank = width_of(zoo[name]), hidden_size(vectors)
+        row = found.setdefault(
+            f"{zoo.tree.members[name].family}, {width}", {"members": 0, "right": 0, "not enough": 0, "intervals": {}}
+        )
+        row["members"] += 1
+        if isinstance(rank, Absent):
+            row["not enough"] += 1
+            continue
+        row["right"] += rank.low <= width <= rank.high
+        interval = f"{rank.low} to {rank.high}"
+        row["intervals"][interval] = row["intervals"].get(interval, 0) + 1
+    return found
+
+
 def sizes_from_outside(zoo: Zoo, names: Iterable[str], contexts: NDArray[np.int64]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in names:
-        width = open_source(zoo[name]).configuration()["hidden_size" if "gpt2" not in name else "n_embd"]
+        width = width_of(zoo[name])
         found[name] = {"hidden size": width}
         for dtype in ("float32", "float16", "bfloat16"):
             vectors = vectors_of(zoo[name], contexts, dtype)
@@ -378,7 +401,15 @@ def smollm2() -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------------- all
 
 
-PARTS = ("strangers", "relatives", "conditions", "membership", "hidden size from outside", "kinship of log-likelihoods")
+PARTS = (
+    "strangers",
+    "relatives",
+    "conditions",
+    "membership",
+    "hidden size from outside",
+    "hidden size of every member",
+    "kinship of log-likelihoods",
+)
 
 
 def collected(zoo: Zoo, names: Sequence[str]) -> dict[str, Vectors]:
@@ -412,6 +443,8 @@ def measured(part: str, zoo: Zoo) -> dict[str, Any]:
         return membership(zoo, contexts)
     if part == "hidden size from outside":
         return sizes_from_outside(zoo, ("base-a", "base-other-shape", "qwen2-a", "gpt2-a"), contexts)
+    if part == "hidden size of every member":
+        return sizes_of_all(zoo, collected(zoo, zoo.names))
     return kinships(zoo, founders, held_out_texts())
 
 
