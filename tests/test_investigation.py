@@ -198,6 +198,7 @@ VALUES = {
     "a fraction of a suspect": {"watermark": {"considered": 1.5}},
     "a number for text": {"canaries": {"keyid": 12}},
     "more than a record holds": {"watermark": {"considered": 10**400}},
+    "less than nothing": {"representations": {"characters": -3}},
 }
 
 
@@ -205,6 +206,22 @@ VALUES = {
 def test_a_value_of_another_kind_is_refused(case: str) -> None:
     with pytest.raises(UsageError, match="cannot be"):
         check_parameters(VALUES[case])
+
+
+COUNTS = {
+    "representations": ("places", "characters", "layers", "sampled_neurons"),
+    "training_method": ("texts", "characters"),
+    "output_subspace": ("answers", "length", "tokens"),
+}
+
+
+@pytest.mark.parametrize("examiner", COUNTS)
+def test_a_count_of_nothing_is_a_reason_and_no_crash(examiner: str, zoo: Zoo) -> None:
+    for name in COUNTS[examiner]:
+        settings = {examiner: {"run": True, name: 0}}
+        outcomes = compare(zoo["base-a"], zoo["fine-tuned"], only=(examiner,), parameters=settings).outcomes
+        assert all(isinstance(outcome, NotExamined) for outcome in outcomes)
+        assert all(name in outcome.reason for outcome in outcomes)
 
 
 def test_parameters_reach_the_examiner_and_the_record(zoo: Zoo) -> None:

@@ -269,11 +269,13 @@ _LARGEST_INTEGER = 2**53 - 1  # the largest that every reader of a record's JSON
 
 
 def _check_value(name: str, value: bool | int | float | str, usual: bool | int | float | str) -> None:
-    """Raises UsageError unless a value is of the kind of the usual one, finite and of a size that records hold."""
+    """Raises UsageError unless a value is of the kind of the usual one, finite, of a size that records hold, and not below 0 where
+    the usual one is not."""
     automatic = usual == "auto" and isinstance(value, bool)
     same = automatic or type(value) is type(usual) or (isinstance(usual, float) and type(value) is int)
     beyond = isinstance(value, int | float) and not abs(value) <= _LARGEST_INTEGER
-    if beyond or not same:
+    below = not isinstance(value, str) and not isinstance(usual, str) and value < 0 <= usual
+    if beyond or below or not same:
         told = "a number that no record holds" if beyond else repr(value)[:80]
         raise UsageError(f"the parameter {name} cannot be {told}", advice=f"its usual value is {usual!r}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -17,6 +17,12 @@ Progress = Callable[[str, float], None]
 
 def silent(_what: str, _share: float) -> None:
     """The progress callback that shows nothing."""
+
+
+def too_small(parameters: Mapping[str, bool | int | float | str], *names: str) -> str:
+    """Why nothing can be measured: the parameters of these names that are below 1; empty where none is."""
+    small = [name for name in names if float(parameters[name]) < 1]
+    return f"nothing is measured where a parameter counts to less than one: {', '.join(small)}" if small else ""
 
 
 class Subject(msgspec.Struct, frozen=True):

@@ -37,7 +37,7 @@ from filiation.evidence import (
     Test,
     digest,
 )
-from filiation.examiners.examiner import Progress, Subject, silent
+from filiation.examiners.examiner import Progress, Subject, silent, too_small
 from filiation.examiners.outcomes import (
     effect_of,
     figures_of,
@@ -188,6 +188,8 @@ def relate(first: Subject, second: Subject, seed: int, progress: Progress = sile
         )
     if suspect["part"] == "weights" and not parameters["run"]:
         return Absent(reason=ASK_FOR_IT)
+    if reason := too_small(parameters, "answers", "length", "tokens"):
+        return Absent(reason=reason)
     rng = np.random.default_rng(seed)
     try:
         gathered = (_run if suspect["part"] == "weights" else _read)(first, second, parameters, rng, progress)

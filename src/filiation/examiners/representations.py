@@ -49,7 +49,7 @@ from filiation.evidence import (
     digest,
     round_against_accuser,
 )
-from filiation.examiners.examiner import Progress, Subject, silent
+from filiation.examiners.examiner import Progress, Subject, silent, too_small
 from filiation.examiners.line_up import lineages_to_pass, validated_by
 from filiation.examiners.outcomes import (
     common_fields,
@@ -207,6 +207,8 @@ def relate(first: Subject, second: Subject, seed: int, progress: Progress = sile
     contents = (first.observation.content, second.observation.content)
     if not parameters["run"]:
         return Absent(reason=NOT_RUN)
+    if reason := too_small(parameters, "places", "characters", "layers", "sampled_neurons"):
+        return Absent(reason=reason)
     if any(content["experts"] for content in contents):
         return Absent(reason="not validated for mixtures of experts: their neurons are not listened to")
     try:

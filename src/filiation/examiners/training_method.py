@@ -46,7 +46,7 @@ from filiation.evidence import (
     digest,
     round_against_accuser,
 )
-from filiation.examiners.examiner import Progress, Subject, silent
+from filiation.examiners.examiner import Progress, Subject, silent, too_small
 from filiation.examiners.line_up import lineages_to_pass, validated_by
 from filiation.examiners.outcomes import (
     common_fields,
@@ -157,6 +157,8 @@ def relate(first: Subject, second: Subject, seed: int, progress: Progress = sile
     parameters = PARAMETERS | first.parameters
     if not parameters["run"]:
         return Absent(reason=NOT_RUN)
+    if reason := too_small(parameters, "texts", "characters"):
+        return Absent(reason=reason)
     content = {
         # Where bases lie is nobody's business but this machine's; which models they are stands with the rewards.
         "parameters": dict(parameters) | {name: "given" for name in BASES if parameters[name]},
