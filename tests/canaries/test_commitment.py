@@ -130,6 +130,10 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "more earlier ones than there are": {"number": 2, "earlier": ("a", "b")},
     "another version": {"version": 2},
     "no batches": {"batches": ()},
+    "a batch without a decoy for every canary": {
+        "leaves": 33,
+        "batches": (BatchPlan(batch=0, first=0, canaries=20, decoys=12),),
+    },
     "leaves that no batch holds": {"leaves": 99},
     "endless leaves": {"leaves": 2**40},
     "more labels than anybody could verify": {

@@ -10,6 +10,7 @@ import pytest
 
 from filiation.canaries import exposure, labels, owner, planting
 from filiation.canaries.canary import parsed
+from filiation.case.commitments import signed
 from filiation.case.signing import new_signer
 from filiation.errors import FiliationError, MalformedSource, RecordError, UsageError
 from tests.canaries.world import KEY, OTHER_KEY, World, hour, labelled_world, ledger_of
@@ -176,6 +177,15 @@ def test_a_ledger_belongs_to_one_commitment_and_one_key(planted: World) -> None:
         exposure.read_ledger(planted.holding.ledger(), "0" * 64, commitment.key)
     with pytest.raises(RecordError):
         exposure.read_ledger(planted.holding.ledger(), about, new_signer().key)
+
+
+def test_a_line_that_is_numbered_wrongly_is_refused(planted: World) -> None:
+    """The chain holds: only the number, which readers quote, is another."""
+    _, about = planted.holding.commitment()
+    entry = exposure.LedgerEntry(sequence=2, time=exposure.time_text(hour(3)), body=exposure.Labelled(beacon="0" * 64))
+    line = signed(exposure.ENTRY_TYPE, "previous", about, entry, planted.signer)
+    with pytest.raises(RecordError, match="does not follow"):
+        read(planted, line)
 
 
 def test_what_is_cut_off_at_the_end_shows_in_the_head(planted: World) -> None:

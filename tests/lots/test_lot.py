@@ -145,6 +145,16 @@ def test_before_it_is_opened_no_file_holds_the_secret(worlds: dict[Purpose, Worl
         assert base64.b64encode(world.secret) not in everything
 
 
+def test_nothing_secret_shows_where_a_drawn_lot_is_printed(worlds: dict[Purpose, World]) -> None:
+    for world in worlds.values():
+        lot = world.drawn()
+        printed = repr(lot)
+        assert lot.commitment_sha256 in printed
+        assert not any(
+            told in printed for told in (world.secret.hex(), repr(lot.seed), lot.seed.hex(), repr(lot.subject))
+        )
+
+
 def test_only_the_owner_may_read_the_folder(worlds: dict[Purpose, World]) -> None:
     world = worlds["twins"]
     assert world.holding.folder.stat().st_mode & 0o077 == 0

@@ -65,6 +65,7 @@ REFUSED: dict[str, bytes] = {
     "an unknown setting": b'{"scheme":"gumbel","taste":1,"tokenizer":"' + TOKENIZER.encode() + b'"}',
     "an impossible setting": b'{"scheme":"gumbel","context_width":0,"tokenizer":"' + TOKENIZER.encode() + b'"}',
     "no layers": b'{"scheme":"synthid","tokenizer":"' + TOKENIZER.encode() + b'"}',
+    "a truth value for layers": b'{"scheme":"synthid","layers":true,"tokenizer":"' + TOKENIZER.encode() + b'"}',
     "too many layers": b'{"scheme":"synthid","layers":1000000000,"tokenizer":"' + TOKENIZER.encode() + b'"}',
     "layers of a scheme without": b'{"scheme":"gumbel","layers":3,"tokenizer":"' + TOKENIZER.encode() + b'"}',
     "no tokenizer": b'{"scheme":"gumbel"}',

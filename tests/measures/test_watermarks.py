@@ -355,6 +355,7 @@ def test_a_new_key_comes_back_from_its_file(name: str) -> None:
     assert len(key.salt) == 32
     assert key.commitment != new_key(KEYS[name]).commitment
     assert not key.published
+    assert repr(key) == f"{type(key).__name__}(commitment={key.commitment!r})"  # and nothing secret in it
 
 
 @given(st.integers(1, 2**63 - 1), st.integers(2, 200_000), st.floats(0.05, 0.95), st.integers(1, 8))

@@ -17,7 +17,7 @@ Before anything is drawn from the files:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
@@ -78,9 +78,9 @@ class Lot:
     remarks: tuple[str, ...]
     commitment_sha256: str
     subject_sha256: str
-    seed: bytes
-    subject: bytes
-    files: Mapping[str, bytes]
+    seed: bytes = field(repr=False)  # until it is opened its owner alone has it: it stands in no log
+    subject: bytes = field(repr=False)
+    files: Mapping[str, bytes] = field(repr=False)
     known: int = 1
 
 

@@ -70,7 +70,7 @@ def _filled(told: dict[str, Any]) -> dict[str, Any]:
     if told.get("scheme") != "synthid":
         return told | _PLACEHOLDERS.get(str(told.get("scheme")), {})
     layers = told.get("layers")
-    if not (isinstance(layers, int) and 1 <= layers <= _MOST_LAYERS):
+    if not (type(layers) is int and 1 <= layers <= _MOST_LAYERS):
         raise _refused(f"a watermark has 1 to {_MOST_LAYERS} layers")
     return {name: value for name, value in told.items() if name != "layers"} | {"keys": [0] * layers}
 

@@ -41,6 +41,10 @@ _LARGEST_INTEGER = (1 << 63) - 1
 class _Marked(Record, frozen=True, kw_only=True):
     salt: str = ""
 
+    def __repr__(self) -> str:
+        """Which key it is, and nothing secret: what is printed may be kept in a log."""
+        return f"{type(self).__name__}(commitment={self.commitment!r})"
+
     @property
     def scheme(self) -> str:
         """The scheme's name, as key files have it."""
