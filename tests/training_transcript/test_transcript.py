@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from filiation.case.ledger import entry_line
 from filiation.errors import FiliationError, RecordError, UsageError
 from filiation.training_transcript import chain, verification
-from filiation.training_transcript.execution import Executed
+from filiation.training_transcript.execution import Executed, deviation
 from filiation.training_transcript.folder import LEDGER, TranscriptFolder, checkpoints
 from filiation.training_transcript.records import Drawn, Entry, Noted, Plan, StateRecorded
 from filiation.training_transcript.states import State, load, save
@@ -231,6 +231,16 @@ def test_another_platform_passes_within_the_tolerance_that_was_stated(owner: Own
     deviations = [one.deviation for one in result.found.results]
     assert all(found is not None and 0.0 < found < 0.05 for found in deviations)
     assert any("way off" in remark for remark in result.verification.remarks)
+
+
+@pytest.mark.parametrize("forged", ["optimiser/exp_avg_sq/w", "weights/norm"])
+def test_a_small_tensor_is_no_free_choice_within_a_tolerance(forged: str) -> None:
+    """Whoever may choose Adam's second moments, a millionth of what else moves, chooses where the next segment goes."""
+    scales = {"weights/w": 1.0, "weights/norm": 1e-6, "optimiser/exp_avg/w": 1.0, "optimiser/exp_avg_sq/w": 1e-6}
+    rng = np.random.default_rng(1)
+    start, honest = ({name: scale * rng.normal(size=(8, 8)) for name, scale in scales.items()} for _ in range(2))
+    assert deviation(start, honest, {name: array * (1 + 1e-7) for name, array in honest.items()}) < 1e-6
+    assert deviation(start, {**honest, forged: np.zeros((8, 8))}, honest) > 0.5
 
 
 def test_another_platform_fails_where_no_tolerance_was_stated(honest: TranscriptFolder, owner: Owner) -> None:

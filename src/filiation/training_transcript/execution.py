@@ -6,8 +6,10 @@ asked for nothing else, so that any training code can stand behind it. What is c
 1. The start of the segment is the recorded state: every tensor's digest.
 2. The trainer reads what the transcript says was read: the digest of the batches.
 3. The end is the recorded state: the same bytes; or, where the plan states a tolerance, within it. The deviation is the distance of the
-   two ends as a share of how far the segment moved, the larger of that over weights and over the rest; a segment of an honest run that
-   is run again on another platform has a small one, a segment that was never trained has one of about 1 or more.
+   two ends as a share of how far the segment moved, the largest of that over all tensors; a segment of an honest run that is run again on
+   another platform has a small one, a segment that was never trained has one of about 1 or more. Tensor by tensor, because they differ in
+   scale: Adam's second moments are a millionth of its first, and a step counter is a million times either. Taken together the small ones
+   could be anything, and whoever may choose the moments steers the weights.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from filiation.errors import FiliationError
 from filiation.training_transcript.records import Plan, SegmentResult, StateRecorded
-from filiation.training_transcript.states import WEIGHTS, State, digests
+from filiation.training_transcript.states import State, digests
 
 Progress = Callable[[str, float], None]
 
@@ -115,28 +118,24 @@ def _within(
 def deviation(start: State, recorded: State, executed: State) -> float:
     """How far two ends of a segment lie apart, as a share of how far the recorded one lies from the start.
 
-    The larger of the figures over weights and over everything else; infinite where tensors differ in name, type or shape, hold what is no
-    number, or where the recorded end did not move and the other did.
+    The largest of the figures of all tensors; infinite where tensors differ in name, type or shape, hold what is no number, or where a
+    recorded one did not move and the other did.
     """
     if {name: (one.dtype, one.shape) for name, one in recorded.items()} != {
         name: (one.dtype, one.shape) for name, one in executed.items()
     }:
         return math.inf
-    return max(
-        _share_off(start, recorded, executed, [name for name in recorded if name.startswith(WEIGHTS) == of_weights])
-        for of_weights in (True, False)
-    )
+    return max((_share_off(start.get(name), end, executed[name]) for name, end in recorded.items()), default=0.0)
 
 
-def _share_off(start: State, recorded: State, executed: State, names: Sequence[str]) -> float:
-    apart = moved = 0.0
-    for name in names:
-        end = np.asarray(recorded[name], dtype=np.float64)
-        before = np.asarray(start[name], dtype=np.float64) if name in start else np.zeros_like(end)
-        if before.shape != end.shape:
-            return math.inf
-        apart += float(np.square(np.asarray(executed[name], dtype=np.float64) - end).sum())
-        moved += float(np.square(end - before).sum())
+def _share_off(start: NDArray[Any] | None, recorded: NDArray[Any], executed: NDArray[Any]) -> float:
+    """Of one tensor; what was not there at the start began as zeros."""
+    end = np.asarray(recorded, dtype=np.float64)
+    before = np.zeros_like(end) if start is None else np.asarray(start, dtype=np.float64)
+    if before.shape != end.shape:
+        return math.inf
+    apart = float(np.square(np.asarray(executed, dtype=np.float64) - end).sum())
+    moved = float(np.square(end - before).sum())
     if not (math.isfinite(apart) and math.isfinite(moved)):
         return math.inf
     if apart == 0.0:
