@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,16 @@ from filiation.canaries.commitment import (
     tree_over,
 )
 from filiation.case import beacons
-from filiation.case.commitments import Authority, Trust, announced_time, check_order, fingerprints, signed, trust_of
+from filiation.case.commitments import (
+    Authority,
+    Trust,
+    announced_time,
+    check_order,
+    fingerprints,
+    late_enough,
+    signed,
+    trust_of,
+)
 from filiation.case.files import read_file
 from filiation.case.records import Announcement
 from filiation.case.signing import new_signer
@@ -306,6 +315,16 @@ def test_another_pulse_than_the_announced_one_is_refused(labelled: World) -> Non
         order_of(labelled, beacon=other)
     with pytest.raises(RecordError):
         order_of(labelled, replace(labelled.trust, beacon_certificate=certificate), beacon=other)
+
+
+def test_a_beacon_is_late_enough_a_minute_after_the_last_stamp() -> None:
+    first, last = datetime(2027, 1, 1, 12, tzinfo=UTC), datetime(2027, 1, 1, 13, tzinfo=UTC)
+    minute = timedelta(seconds=60)
+    assert late_enough(last + minute, [first, last])
+    assert late_enough(last + minute, [last, first])
+    assert not late_enough(last + minute - timedelta(seconds=1), [first, last])
+    assert not late_enough(first + minute, [first, last])  # later than one of two is not enough
+    assert late_enough(first + minute, [first])
 
 
 def test_whoever_commits_when_the_beacon_is_known_is_refused(tmp_path) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -115,7 +115,11 @@ def key_named_in(data: bytes, keyid: str = "") -> PublicKey:
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise _refused(f"the file is no commitment: {str(error)[:200]}") from error
     if keyid and found.keyid != keyid:
-        raise _refused(f"it is signed under the key {found.keyid}, not under {keyid}")
+        raise RecordError(
+            f"it is signed under the key {found.keyid}, not under {keyid}",
+            exhibit="the commitment",
+            advice="compare both with the fingerprint that was told by another way; where that one is right, this is another commitment",
+        )
     return found
 
 
@@ -178,7 +182,7 @@ def check_to_come(
     if announced is None:
         raise UsageError("a pulse is announced without its time", advice="announce the time of the pulse")
     times = check_stamps(data, commitment, stamps, certificates, Trust()).values() if stamps else [now]
-    if announced < max(times) + MARGIN:
+    if not late_enough(announced, times):
         raise UsageError(
             f"the beacon of {announced:%Y-%m-%dT%H:%M:%SZ} would not be later than the stamps by {MARGIN.seconds} s",
             advice="announce a later one",
@@ -250,6 +254,11 @@ def announced_time(announcement: Announcement) -> datetime | None:
     return datetime.fromisoformat(announcement.time) if announcement.time else None
 
 
+def late_enough(beacon: datetime, stamps: Collection[datetime]) -> bool:
+    """Whether a beacon became public later than the last of some stamps, by at least `MARGIN`."""
+    return beacon >= max(stamps) + MARGIN
+
+
 def check_stamps(
     data: bytes, commitment: Committed, stamps: Mapping[str, bytes], certificates: Mapping[str, bytes], trust: Trust
 ) -> dict[str, datetime]:
@@ -269,13 +278,26 @@ def check_stamps(
         if not trusted or fingerprints(certificate) <= trusted:
             found[authority.name] = check_stamp(stamps[authority.name], data, certificate)
     if not found:
-        raise RecordError(
-            "no authority that counts has stamped the commitment, so nothing shows that it was made before the beacon",
+        raise _nobody_stamped({name: certificates[name] for name in sorted(stamps) if name in certificates})
+    return found
+
+
+def _nobody_stamped(passed_over: Mapping[str, bytes]) -> RecordError:
+    """There is no stamp, or the verifier knows none of those who gave one (`passed_over`: their root certificates by name)."""
+    nothing = "no authority that counts has stamped the commitment, so nothing shows that it was made before the beacon"
+    if not passed_over:
+        return RecordError(
+            nothing,
             exhibit="the commitment",
             advice="bring stamps of the named authorities from before the beacon, or commit again; what an unstamped commitment leads "
             "to counts for nothing",
         )
-    return found
+    who = "; ".join(f"{name}: {', '.join(sorted(fingerprints(each)))}" for name, each in passed_over.items())
+    return RecordError(
+        f"{nothing}: none of those who stamped it is among the authorities that were given. SHA-256 of their root certificates: {who}",
+        exhibit="the commitment",
+        advice="compare these with what the authorities publish, and give root certificates, not those that sign single stamps",
+    )
 
 
 def check_order(
@@ -296,11 +318,10 @@ def check_order(
     announcement = commitment.announcement
     of_beacon = _certificate_of_beacon(beacon_certificate, trust) if announcement.basis == "nist" else b""
     pulse = read_beacon(beacon, announcement, of_beacon)
-    latest = max(times.values())
-    if pulse.time < latest + MARGIN:
+    if not late_enough(pulse.time, times.values()):
         raise RecordError(
             f"the beacon became public at {pulse.time:%Y-%m-%dT%H:%M:%SZ}, and the commitment was stamped at "
-            f"{latest:%Y-%m-%dT%H:%M:%SZ}: whoever committed could know what every key gives and choose among keys",
+            f"{max(times.values()):%Y-%m-%dT%H:%M:%SZ}: whoever committed could know what every key gives and choose among keys",
             exhibit="the beacon",
             advice=f"only a beacon at least {MARGIN.seconds} s later than the last stamp counts",
         )
@@ -337,12 +358,16 @@ def _certificate_of_beacon(given: bytes, trust: Trust) -> bytes:
     return given if same else trust.beacon_certificate
 
 
+_IN_AN_EXAMINATION = "or in an examination its SHA-256 fingerprint in the parameter 'authorities'"
+
+
 @dataclass(frozen=True)
 class _Lack:
-    """Something that nobody but the claimant vouches for, and how a remark says so."""
+    """Something that nobody but the claimant vouches for, how a remark says so, and how a verifier gives it."""
 
     what: str
     remark: str
+    given: str
 
 
 def _lacking(announcement: Announcement, beacon_certificate: bytes, trust: Trust) -> tuple[_Lack, ...]:
@@ -352,6 +377,7 @@ def _lacking(announcement: Announcement, beacon_certificate: bytes, trust: Trust
             _Lack(
                 "no root certificate of a time-stamping authority was given by anybody but the claimant",
                 "the authorities' root certificates are the claimant's own copies: compare them with what the authorities publish",
+                f"--authority-certificate FILE, twice, {_IN_AN_EXAMINATION}",
             )
         )
     if announcement.basis == "nist" and not _knows_beacon(beacon_certificate, trust):
@@ -359,6 +385,7 @@ def _lacking(announcement: Announcement, beacon_certificate: bytes, trust: Trust
             _Lack(
                 "no certificate of the beacon was given by anybody but the claimant",
                 "the beacon's certificate is the claimant's own copy: compare it with what the beacon publishes",
+                f"--beacon-certificate FILE, {_IN_AN_EXAMINATION}",
             )
         )
     if announcement.basis == "drand" and not _knows_chain(announcement, trust):
@@ -366,6 +393,7 @@ def _lacking(announcement: Announcement, beacon_certificate: bytes, trust: Trust
             _Lack(
                 f"nobody but the claimant knows the beacon's chain {announcement.chain[:80]}",
                 "this version knows nothing of the beacon's chain: whoever holds its key could know the randomness before",
+                "--chain HASH, or in an examination the hash in the parameter 'chains'",
             )
         )
     return tuple(lacking)
@@ -389,7 +417,8 @@ def _unvouched(lacking: tuple[_Lack, ...]) -> RecordError:
     return RecordError(
         f"{lacking[0].what}, and whoever runs an authority or a beacon can choose what it says",
         exhibit="the commitment",
-        advice="fetch the certificate from whoever it belongs to and give it; or accept the claimant's copies, which is then said",
+        advice=f"fetch it from whoever it belongs to and give it ({lacking[0].given}); or accept the claimant's copies "
+        "(--claimants-copies), which is then said",
     )
 
 

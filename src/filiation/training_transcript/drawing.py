@@ -1,8 +1,8 @@
 """Which segments are run again: drawn when the transcript was closed, from randomness that nobody had when it was written.
 
 1. The seed is HMAC-SHA256 under the digest of the closing entry of the randomness, as a case draws its own.
-2. The randomness is that of the beacon which the closing entry announced, public at least `MARGIN` after the last time-stamp over it;
-   or 32 bytes of the verifier's own, chosen after the transcript was handed over. The owner never chooses.
+2. The randomness is that of the beacon which the closing entry announced, public a minute or more after the last time-stamp over it
+   (`case.commitments.MARGIN`); or 32 bytes of the verifier's own, chosen after the transcript was handed over. The owner never chooses.
 3. Segments are ranked by HMAC-SHA256 under the seed of their numbers; the first m are taken.
 """
 
@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from filiation.case import drawing
 from filiation.case.beacons import read_beacon
+from filiation.case.commitments import late_enough
 from filiation.case.records import Announcement
 from filiation.errors import RecordError, UsageError
 from filiation.training_transcript.records import Basis, Drawn
-
-MARGIN = timedelta(seconds=60)
-"""How much later than the stamps a beacon has to be: authorities' clocks are not the beacon's."""
 
 
 def from_beacon(
@@ -34,7 +32,7 @@ def from_beacon(
 ) -> Drawn:
     """The draw from the announced beacon. Raises RecordError where it does not hold or was public too early."""
     pulse = read_beacon(beacon, announcement, certificate)
-    if pulse.time < last_stamp + MARGIN:
+    if not late_enough(pulse.time, [last_stamp]):
         raise RecordError(
             f"the beacon became public at {pulse.time:%Y-%m-%dT%H:%M:%SZ}, and the transcript was stamped at "
             f"{last_stamp:%Y-%m-%dT%H:%M:%SZ}: the owner could know which segments would be drawn",
