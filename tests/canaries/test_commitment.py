@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,11 +36,12 @@ from filiation.case.commitments import (
     fingerprints,
     late_enough,
     signed,
+    statement,
     trust_of,
 )
 from filiation.case.files import read_file
 from filiation.case.records import Announcement
-from filiation.case.signing import new_signer
+from filiation.case.signing import envelope, new_signer
 from filiation.errors import RecordError, UsageError
 from filiation.evidence import canonical
 from studies.time_stamping import LocalAuthority
@@ -130,6 +132,27 @@ def test_a_statement_about_another_root_is_refused(labelled: World) -> None:
     told = read_commitment(data_of(labelled))
     with pytest.raises(RecordError, match="another root"):
         read_commitment(signed(COMMITMENT_TYPE, "leaves", "0" * 64, told, labelled.signer))
+
+
+STATEMENTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "of another type": lambda told: told | {"predicateType": "urn:filiation:lot:v1"},
+    "about something of another name": lambda told: told | {"subject": [told["subject"][0] | {"name": "subject"}]},
+    "about two things": lambda told: told | {"subject": [*told["subject"], *told["subject"]]},
+    "with a digest of another kind beside": lambda told: (
+        told | {"subject": [told["subject"][0] | {"digest": told["subject"][0]["digest"] | {"sha512": "0" * 128}}]}
+    ),
+    "with a field more": lambda told: told | {"remark": "as agreed"},
+    "of no in-toto type": lambda told: told | {"_type": "https://in-toto.io/Statement/v0.1"},
+}
+
+
+@pytest.mark.parametrize("case", STATEMENTS)
+def test_a_statement_is_whole_or_refused_whoever_signed_it(case: str, labelled: World) -> None:
+    told = read_commitment(data_of(labelled))
+    whole = statement(COMMITMENT_TYPE, "leaves", told.root, told)
+    assert read_commitment(envelope(whole, labelled.signer)) == told
+    with pytest.raises(RecordError):
+        read_commitment(envelope(STATEMENTS[case](whole), labelled.signer))
 
 
 IMPOSSIBLE: dict[str, dict[str, Any]] = {
