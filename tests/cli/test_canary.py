@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +13,9 @@ import polars as pl
 import pytest
 import typer
 
-from filiation.canaries import labels, opening, owner
+from filiation.canaries import exposure, labels, opening, owner
 from filiation.canaries.canary import Canary
-from filiation.case.signing import new_signer, save_signer
+from filiation.case.signing import load_signer, new_signer, save_signer
 from filiation.cli.canary import app
 from filiation.cli.canary.options import LARGEST_FILE, bytes_of
 from filiation.cli.program import leave_with_exit_code
@@ -49,6 +50,11 @@ class Desk:
     @property
     def canaries(self) -> Path:
         return self.folder / "canaries"
+
+    @property
+    def kept(self) -> Path:
+        """The folder of canaries as it was when batch 0 had been opened, and nothing else had."""
+        return self.folder / "kept"
 
     @property
     def signing(self) -> tuple[object, ...]:
@@ -107,6 +113,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     revealed = ("reveal", made.canaries, *made.secret, *made.signing, "--batch", 0, "--verifier", "Dr. N.")
     assert run(*revealed, "--suspect", "theirs", "--suspect", "asked", "--considered", 3, "--control", "stranger",
                "--placebo-keys", 99) == 0  # fmt: skip
+    shutil.copytree(made.canaries, made.kept)
     return made
 
 
@@ -384,3 +391,100 @@ def test_stamps_are_brought_as_files(tmp_path, desk: Desk, capsys) -> None:
     assert run("reveal", folder, "--secret", tmp_path / "k", *desk.signing, "--batch", 0, "--verifier", "v", "--suspect", "s",
                "--considered", 1) == 0  # fmt: skip
     assert run("verify", folder / "opened-000", *desk.trusted) == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------- ledger
+
+
+def plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_ledger_shows_what_was_committed_exposed_and_opened(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """The truth is what the desk did: one batch of two planted four times each, once, to one recipient, and opened."""
+    assert run("ledger", desk.kept) == 0
+    told = capsys.readouterr().out
+    assert "commitment 1 of Our lab" in told
+    assert "2 batches, 1 cohort" in told
+    assert told.count("  stamped by a") == 2
+    assert "beacon: NIST randomness beacon" in told
+    assert "batch 0 (12 canaries, 12 decoys): 12 canaries exposed 48 times to 1 recipient between" in told
+    assert "12 canaries exposed 48 times as training text to run 7" in told
+    assert "batch 1 (12 canaries, 12 decoys): no exposure is entered; shut" in told
+    assert "the ledger has 4 lines" in told
+    assert "1 commitment, all of them shown here" in told
+    assert "the authorities' root certificates are the claimant's own copies" in told
+    assert not [canary.prompt for canary in canaries_of(desk) if canary.prompt in told]
+
+
+def test_the_ledger_as_json_is_that_of_the_folder_and_of_the_bundle(desk: Desk, tmp_path: Path) -> None:
+    """Signatures and chain stand in the bundle as in the folder; the secret file that tells decoys does not."""
+    for folder in (desk.kept, desk.kept / "opened-000"):
+        assert run("ledger", folder, "--json", tmp_path / "told.json") == 0
+        told = json.loads((tmp_path / "told.json").read_bytes())
+        (account,) = told["commitments"]
+        assert [entry["body"]["action"] for entry in account["entries"]] == ["label", "expose", "request", "open"]
+        assert [bool(batch["opened"]) for batch in account["batches"]] == [True, False]
+        ledger = (desk.kept / "ledger.jsonl").read_bytes().splitlines(keepends=True)
+        assert account["head"] == {"entries": 4, "sha256": hashlib.sha256(ledger[-1]).hexdigest()}
+        assert told["to_be_paid_for"] == {desk.keyid: 1}
+
+
+def copied(desk: Desk, target: Path) -> Path:
+    shutil.copytree(desk.kept, target, ignore=shutil.ignore_patterns("opened-*", "*.lock"))
+    return target
+
+
+def test_a_ledger_that_was_cut_or_altered_is_told(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (desk.kept / "ledger.jsonl").read_bytes().splitlines(keepends=True)
+    for name, left in (("gap", lines[:1] + lines[2:]), ("turned", [lines[1], lines[0]])):
+        folder = copied(desk, tmp_path / name)
+        (folder / "ledger.jsonl").write_bytes(b"".join(left))
+        assert run("ledger", folder) == 4
+        assert "it does not follow the line before" in capsys.readouterr().err
+    folder = copied(desk, tmp_path / "cut")
+    (folder / "ledger.jsonl").write_bytes(b"".join(lines[:2]))
+    assert run("ledger", folder) == 0, "only a head that somebody else holds shows it"
+    assert "the ledger has 2 lines" in capsys.readouterr().out
+
+
+def test_an_exposure_against_the_protocol_is_shown_and_leaves_with_4(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A decoy entered as exposed: the line is signed and in its place, and against the protocol."""
+    folder = copied(desk, tmp_path / "framing")
+    decoy = next(canary for canary in canaries_of(desk) if canary.decoy and canary.batch == 1)
+    body = exposure.Exposed(
+        batch=1,
+        cohort=0,
+        channel="answers",
+        recipient="them",
+        exposures={str(decoy.index): 1},
+        since="2026",
+        until="2026",
+    )
+    signer = load_signer(desk.folder / "signing.key")
+    about = hashlib.sha256((folder / "commitment.json").read_bytes()).hexdigest()
+    exposure.append(folder / "ledger.jsonl", about, body, signer=signer, now=hour(2))
+    assert run("ledger", folder) == 4
+    told = capsys.readouterr()
+    assert "1 canary exposed 1 time as answers to them" in told.out
+    assert "a decoy is exposed" in told.err
+
+
+def test_before_the_beacon_the_ledger_says_what_is_to_come(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copied(desk, tmp_path / "early")
+    for name in ("beacon.json", "ledger.jsonl", "commitment.a1.tsr"):
+        (folder / name).unlink()
+    assert run("ledger", folder) == 0
+    told = plain(capsys.readouterr().out)
+    assert "not stamped by a1" in told
+    assert "the announced beacon speaks at" in told
+    assert "no labels yet" in told
+    assert "the ledger is empty" in told
+    assert run("ledger", tmp_path) == 2
+    assert "nothing is committed to here" in capsys.readouterr().err

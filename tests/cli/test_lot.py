@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -286,3 +288,53 @@ def test_canaries_are_no_lot(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert run("verify", tmp_path) == 2
     assert "holds canaries, and no lot" in capsys.readouterr().err
     assert run("verify", tmp_path / "nowhere") == 3
+
+
+# ---------------------------------------------------------------------------------------------------------------- ledger
+
+
+def test_the_ledger_of_lots_counts_what_is_to_be_paid_for(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of three lots says that it is the first: one alone is paid for once, the three together three times."""
+    assert run("ledger", desk.at("order")) == 0
+    told = capsys.readouterr().out
+    assert "lot 1 of Our lab: order, " in told
+    assert told.count("  stamped by a") == 2
+    assert "public at 2050" in told
+    assert "not opened here" in told
+    assert "1 lot, all of them shown here" in told
+    assert forbidden_words(told) == ()
+    folders = [desk.at(name) for name in ("order", "twins-opened", "watermark")]
+    assert run("ledger", *folders, "--json", desk.at("lots.json")) == 0
+    assert "3 lots, all of them shown here" in capsys.readouterr().out
+    told = json.loads(desk.at("lots.json").read_bytes())
+    assert told["to_be_paid_for"] == {signer_of(0).key.keyid: 3}
+    assert [lot["opened"] for lot in told["lots"]] == [False, True, False]
+    assert [lot["standing"]["spoken"] for lot in told["lots"]] == [True] * 3
+
+
+def test_a_lot_that_names_more_than_are_shown_says_so(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "7" if before == "--number" else word for before, word in pairwise(("", *desk.committing("order", "later")))
+    ]
+    before = hashlib.sha256((desk.at("order") / "lot.json").read_bytes()).hexdigest()
+    assert run(*words, *desk.certificates, "--earlier", before) == 0
+    capsys.readouterr()
+    assert run("ledger", desk.at("later"), desk.at("order")) == 0
+    told = capsys.readouterr().out
+    assert f"earlier one, as its owner says: {before}" in told
+    assert "not stamped by a0" in told
+    assert "the announced beacon speaks at 2050" in told
+    assert "nothing is drawn yet" in told
+    assert "7 lots, 2 of them shown here" in told
+
+
+def test_the_ledger_of_lots_refuses_what_does_not_hold(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("ledger", tmp_path) == 2
+    assert "no lot is committed to here" in capsys.readouterr().err
+    folder = tmp_path / "altered"
+    shutil.copytree(desk.at("order"), folder)
+    other = (desk.at("twins") / "lot.a0.tsr").read_bytes()
+    (folder / "lot.a0.tsr").write_bytes(other)
+    assert run("ledger", folder) == 4

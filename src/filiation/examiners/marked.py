@@ -85,10 +85,10 @@ def lot_among(source: Source, purpose: str, settings: Settings) -> Lot | Absent:
 
 
 def _known_of(keyid: str, opened: Sequence[Lot]) -> int:
-    """How many lots of one owner there are by what was opened together: the first of them was made when it was the only one."""
-    theirs = [lot for lot in opened if lot.keyid == keyid]
-    told = {lot.commitment_sha256 for lot in theirs}.union(*(lot.earlier for lot in theirs))
-    return max(len(told), *(lot.number for lot in theirs))
+    """How many lots of one owner there are by what was opened together."""
+    from filiation.lots import to_be_paid_for
+
+    return to_be_paid_for([lot for lot in opened if lot.keyid == keyid])
 
 
 def commitments_of(lot: Lot, settings: Settings) -> int:

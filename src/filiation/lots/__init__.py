@@ -10,6 +10,7 @@ trained on: the chance is made, not estimated. That the owner trained on, publis
 """
 
 from filiation.case.commitments import Trust, trust_of
+from filiation.case.standing import to_be_paid_for
 from filiation.lots.drawing import stream
 from filiation.lots.lot import Lot, Twin, documents, drawn_order, drawn_twins, read_lot
 from filiation.lots.subject import Purpose
@@ -24,5 +25,6 @@ __all__ = [
     "drawn_twins",
     "read_lot",
     "stream",
+    "to_be_paid_for",
     "trust_of",
 ]

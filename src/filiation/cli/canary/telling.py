@@ -9,6 +9,7 @@ from filiation.canaries.premises import ASSUMPTIONS, LIMITATIONS
 from filiation.report.wording import chance, plural, probability, visible, whole
 
 if TYPE_CHECKING:
+    from filiation.canaries.exposure import Exposure
     from filiation.canaries.scoring import ControlModel, Score
     from filiation.canaries.tally import Searched
     from filiation.canaries.verification import Result
@@ -29,16 +30,9 @@ def checks_told(checks: Sequence[Check]) -> list[str]:
 
 def result_told(result: Result) -> list[str]:
     """The result in lines."""
-    exposure = result.exposure
-    told = (
-        f"{plural(exposure.exposed, 'canary', 'canaries')} exposed {whole(exposure.times)} times to "
-        f"{plural(len(exposure.recipients), 'recipient')} between {exposure.since} and {exposure.until}"
-        if exposure.entries
-        else "no exposure is entered"
-    )
     lines = [
         f"batch {result.batch} of {visible(result.claimant, 100)}; beacon: {visible(result.beacon, 200)}",
-        f"exposure ledger (the claimant's own word): {told}",
+        f"exposure ledger (the claimant's own word): {exposure_told(result.exposure)}",
     ]
     for score in result.scored.scores:
         lines += ["", *_score_told(score)]
@@ -46,6 +40,16 @@ def result_told(result: Result) -> list[str]:
     lines += [f"warning: {visible(warning)}" for warning in result.scored.warnings]
     lines += [f"note: {visible(remark)}" for remark in result.remarks]
     return [*lines, "", *(f"premise: {premise}" for premise in ASSUMPTIONS), *LIMITATIONS]
+
+
+def exposure_told(exposure: Exposure) -> str:
+    """What a ledger says of one batch."""
+    if not exposure.entries:
+        return "no exposure is entered"
+    return (
+        f"{plural(exposure.exposed, 'canary', 'canaries')} exposed {whole(exposure.times)} times to "
+        f"{plural(len(exposure.recipients), 'recipient')} between {exposure.since} and {exposure.until}"
+    )
 
 
 def _score_told(score: Score) -> list[str]:

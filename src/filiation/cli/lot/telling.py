@@ -31,11 +31,15 @@ NUMBER = (
 )
 
 
+def items_told(purpose: Purpose, items: int) -> str:
+    """'order, 1,000 documents'."""
+    return f"{purpose}, {plural(items, *ITEMS[purpose])}"
+
+
 def result_told(result: Result) -> list[str]:
     """The result in lines."""
-    items = plural(result.items, *ITEMS[result.purpose])
     lines = [
-        f"lot {result.number} of {visible(result.owner, 100)}: {result.purpose}, {items}; made {visible(result.made, 40)}",
+        f"lot {result.number} of {visible(result.owner, 100)}: {items_told(result.purpose, result.items)}; made {visible(result.made, 40)}",
         f"commitment {result.commitment}, subject {result.subject}",
         f"beacon: {visible(result.beacon, 200)}, public at {result.beacon_time}",
         *(f"  after the stamp of {visible(name, 60)} at {time}" for name, time in result.stamps.items()),
