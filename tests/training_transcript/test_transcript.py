@@ -296,6 +296,13 @@ def test_a_checkpoint_in_the_middle_cannot_be_taken_away(owner: Owner, tmp_path:
     assert [failure.where for failure in checks[2].failures] == ["checkpoint 4"]
 
 
+def test_a_trusted_certificate_is_the_same_however_its_file_is_written(honest: TranscriptFolder, owner: Owner) -> None:
+    rewritten = b"as published\r\n" + owner.authority.certificate.replace(b"\n", b"\r\n")
+    result = verify(honest, Given(keyid=owner.signer.key.keyid, authorities=(rewritten,)))
+    assert failed(result) == set()
+    assert result.stamps
+
+
 def test_an_authority_of_the_owners_own_does_not_count_where_the_verifier_trusts_another(
     honest: TranscriptFolder, tmp_path: Path
 ) -> None:

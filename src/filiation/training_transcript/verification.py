@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filiation.case import signing
+from filiation.case.commitments import fingerprints
 from filiation.case.records import Check, CheckpointPredicate, Failure, Verification
 from filiation.case.time_stamps import check_stamp
 from filiation.errors import FiliationError, RecordError
@@ -244,7 +245,8 @@ def _stamp_time(folder: TranscriptFolder, name: str, stamp: bytes, data: bytes, 
     root = next((copy for copy in copies if hashlib.sha256(copy).hexdigest() == named.get(name)), b"")
     if not root:
         raise RecordError("the root certificate that the transcript names for it is not there")
-    if given.authorities and root not in given.authorities:
+    trusted = frozenset[str]().union(*map(fingerprints, given.authorities))  # however the two files are written
+    if given.authorities and not fingerprints(root) <= trusted:
         raise RecordError("its root certificate is none of those that the verifier trusts")
     return check_stamp(stamp, data, root)
 
