@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from filiation.cli.interruptions import arriving_once
+from filiation.cli.interruptions import answered, arriving_once
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs SIGINT")
 
@@ -55,3 +55,17 @@ def test_a_handler_of_the_calling_program_stays() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert heard == [True]
+
+
+def test_whoever_interrupts_is_told_once_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), answered("all of it is kept"):
+        signal.raise_signal(signal.SIGINT)
+    assert capsys.readouterr() == ("", "interrupted; all of it is kept\n")
+
+
+def test_what_ends_by_itself_or_by_an_error_is_not_called_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
+    with answered("all of it is kept"):
+        pass
+    with pytest.raises(ValueError, match="an error"), answered("all of it is kept"):
+        raise ValueError("an error")
+    assert capsys.readouterr() == ("", "")

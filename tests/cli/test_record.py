@@ -140,7 +140,8 @@ def test_an_interrupted_run_leaves_with_the_documented_code_and_goes_on(server, 
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate()
-    assert (process.returncode, told) == (130, b"")
+    kept = f"interrupted; what was recorded in {tmp_path / 'r.jsonl'} is kept, and the same command goes on"
+    assert (process.returncode, told.decode().splitlines()) == (130, [kept])
     server.delay = 0.0
     assert run(server, "--prompts", prompts, "-o", tmp_path / "r.jsonl") == 0
     assert max(server.times.values()) <= 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ pytest.importorskip("transformers", reason="models are run with transformers: pi
 
 from safetensors.numpy import load_file, save_file  # noqa: E402
 
-from filiation.cli.score import score  # noqa: E402
+from filiation.cli.score import SAVED, gathered, score  # noqa: E402
 from filiation.errors import FiliationError, MalformedSource, UsageError  # noqa: E402
 from filiation.measures.log_probabilities import scores_of  # noqa: E402
+from filiation.sources.open import open_source  # noqa: E402
 from filiation.sources.running import load_model  # noqa: E402
+from filiation.sources.scoring import Rows, Run, read_texts, rows_in, scored  # noqa: E402
 from filiation.sources.transcripts import TranscriptSource, prompt_id  # noqa: E402
 from studies.zoo import Zoo  # noqa: E402
 
@@ -181,3 +184,27 @@ def test_other_files_are_refused(zoo: Zoo, texts: str, out: str, tmp_path: Path)
     lines(tmp_path / texts, {"text": "abc"})
     with pytest.raises(UsageError, match=r"\.jsonl|\.parquet"):
         run(zoo["base-a"], "--texts", tmp_path / texts, "-o", tmp_path / out)
+
+
+def test_what_was_read_before_an_interruption_is_kept(zoo: Zoo, tmp_path: Path) -> None:
+    """Interrupted when less than a twentieth was read behind the last writing; the same command reads the rest only."""
+    texts = [f"number = {at}\n" for at in range(3 * SAVED)]
+    given = lines(tmp_path / "texts.jsonl", *({"text": text} for text in texts))
+    out = tmp_path / "out.parquet"
+    fixed = read_texts([str(given)])
+    source = open_source(zoo["base-a"])
+    who = source.identity(True)
+    settings = {"dtype": "float32", "model": who.content_id or "", "tokenizer": who.tokenizer_sha256 or ""}
+    reading = Run(source.name, "", "", settings, False)
+    running = load_model(zoo["base-a"], dtype="float32", name=source.name)
+
+    def interrupted() -> Iterator[Rows]:
+        yield from scored(running, fixed[:2], reading)
+        raise KeyboardInterrupt
+
+    frame, _ = rows_in(out, reading)
+    with pytest.raises(KeyboardInterrupt):
+        gathered(interrupted(), frame, len(fixed), str(out), lambda _what, _share: None)
+    assert pl.read_parquet(out).height == 2
+    assert f"{len(fixed) - 2} texts read by base-a, 2 there before" in run(zoo["base-a"], "--texts", given, "-o", out)
+    assert set(pl.read_parquet(out)["prompt"]) == set(texts)

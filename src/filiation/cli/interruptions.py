@@ -1,4 +1,4 @@
-"""An interruption from the keyboard that arrives once."""
+"""An interruption from the keyboard: it arrives once, and is answered with one line on what is kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+import typer
+
+GOES_ON = "the same command goes on"
+
+
+@contextmanager
+def answered(kept: str) -> Iterator[None]:
+    """Whoever interrupts what runs inside is told, on standard error, what is `kept`; the interruption goes on."""
+    with arriving_once():
+        try:
+            yield
+        except KeyboardInterrupt:
+            typer.echo(f"interrupted; {kept}", err=True)
+            raise
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import typer
 
 from filiation.cli import files, progress
 from filiation.cli.compare import declared, names
+from filiation.cli.interruptions import GOES_ON, answered
 from filiation.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def probe(
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"-o names a file: {folder}", advice="give a folder")
     questions = repeated(_questions(prompts, count, seed), samples)
-    with progress.shown(quiet) as tell:
+    with answered(f"what was recorded in {folder} is kept, and {GOES_ON}"), progress.shown(quiet) as tell:
         probed = hold(
             reference,
             suspect,

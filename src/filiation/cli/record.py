@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from filiation.cli import files, progress
+from filiation.cli.interruptions import GOES_ON, answered
 from filiation.errors import SourceError, UsageError
 from filiation.report.wording import shortened
 
@@ -107,7 +108,8 @@ def record(
     questions = repeated(_questions(prompts, count, draw_seed), samples)
     conduct = Conduct(concurrency=concurrency, per_minute=rate, attempts=attempts, total_seconds=timeout)
     budget = Budget(requests=budget_requests, seconds=budget_seconds)
-    with Recorder(output) as recorder, progress.shown(quiet) as tell:
+    kept = f"what was recorded in {output} is kept, and {GOES_ON}"
+    with answered(kept), Recorder(output) as recorder, progress.shown(quiet) as tell:
         _check_goes_on(recorder.recording, asked_of, parameters, output)
         if transcript is not None:
             _check_nothing_lost(transcript, recorder.recording)

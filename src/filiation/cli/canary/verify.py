@@ -16,6 +16,7 @@ from filiation.cli.canary.options import Quiet
 from filiation.cli.canary.telling import checks_told, result_told
 from filiation.cli.case.acting import pairs
 from filiation.cli.commitments import Chains, RootCertificates, TrustedBeacon, trust_in
+from filiation.cli.interruptions import GOES_ON, answered
 from filiation.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ def verify(
         )
     if not suspect:
         return
-    with progress.shown(quiet) as tell:
+    kept = f"what was recorded in {recordings} is kept, and {GOES_ON}" if recordings else GOES_ON
+    with answered(kept), progress.shown(quiet) as tell:
         asking = Asking(recordings, max_tokens, found.request.statistic == "ranks", tell)
         given = pairs(log_probabilities, "--log-probabilities")
         suspects = _answers(suspect, "--suspect", found.opened.canaries, asking, given)

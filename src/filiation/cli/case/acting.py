@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from filiation.cli import progress
-from filiation.cli.interruptions import arriving_once
+from filiation.cli.interruptions import GOES_ON, answered
 from filiation.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,16 +82,9 @@ def held(case: Path, key: Path | None, actor: str, quiet: bool) -> Iterator[Sitt
     """The case, open for writing; at the end it says whether what was done is signed and stamped."""
     from filiation.proceedings.sitting import sitting
 
-    with arriving_once():
-        try:
-            with acting(key, actor, quiet) as who, sitting(case, who) as found:
-                yield found
-        except KeyboardInterrupt:
-            typer.echo(
-                f"interrupted; what was recorded is kept, and the same command goes on: filiation case status {case}",
-                err=True,
-            )
-            raise
+    kept = f"what was recorded is kept, and {GOES_ON}: filiation case status {case}"
+    with answered(kept), acting(key, actor, quiet) as who, sitting(case, who) as found:
+        yield found
     if not quiet and found.checkpoint:
         typer.echo(signed(found.checkpoint))
 

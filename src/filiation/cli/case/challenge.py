@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from filiation.cli.case.acting import Actor, Case, Key, Places, Quiet, acting, pairs, places_at
+from filiation.cli.interruptions import GOES_ON, answered
 from filiation.errors import SourceNotFound, UsageError
 from filiation.report import wording
 
@@ -71,7 +72,7 @@ def challenge(
     Example: filiation case challenge theirs-v-ours our-answer --party "Borealis Labs" --plan changes.toml --key our.key
     """
     from filiation.challenge import Answer, Further, compared_again
-    from filiation.challenge import challenge as answered
+    from filiation.challenge import challenge as answer_to
     from filiation.proceedings.admission import Origin
     from filiation.proceedings.reporting import read_declarations
 
@@ -82,9 +83,9 @@ def challenge(
         name: _read(Path(file)) for name, file in pairs(authority_certificate, "--authority-certificate").items()
     }
     brought: dict[str, Any] = {"declarations": read_declarations(declarations)} if declarations else {}
-    with acting(key, actor, quiet) as who:
+    with answered(f"what was recorded in {answer} is kept, and {GOES_ON}"), acting(key, actor, quiet) as who:
         told = Origin(origin=f"added by {party}", obtained_by=who.actor)
-        found = answered(
+        found = answer_to(
             case,
             answer,
             Answer(

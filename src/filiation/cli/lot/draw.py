@@ -10,6 +10,7 @@ import typer
 from filiation.cli.canary.options import Quiet, bytes_of
 from filiation.cli.case.acting import pairs
 from filiation.cli.commitments import BeaconCertificate, BeaconFile, Stamps
+from filiation.cli.interruptions import GOES_ON, answered
 from filiation.cli.lot.options import Folder, Secret
 
 if TYPE_CHECKING:
@@ -42,9 +43,10 @@ def draw(
     holding = owner.Holding(folder)
     stamps = {name: bytes_of(Path(file)) for name, file in pairs(stamp, "--stamp").items()}
     key = load_key(secret.expanduser())
-    lot = owner.draw(holding, key, bytes_of(beacon), certificate=bytes_of(certificate), stamps=stamps)
-    files = owner.drawn_files(lot) | _key_file(lot)
-    place = owner.write_drawn(holding, files)
+    with answered(f"{GOES_ON}, and draws the same"):
+        lot = owner.draw(holding, key, bytes_of(beacon), certificate=bytes_of(certificate), stamps=stamps)
+        files = owner.drawn_files(lot) | _key_file(lot)
+        place = owner.write_drawn(holding, files)
     if not quiet:
         typer.echo("\n".join(_told(lot, place, sorted(files))))
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from filiation.cli.canary.options import Quiet, bytes_of
+from filiation.cli.interruptions import GOES_ON, answered
 from filiation.cli.lot.options import Folder, Secret
 
 LARGEST_TOKENIZER = 256 << 20
@@ -38,7 +39,8 @@ def open_lot(
     holding = owner.Holding(folder)
     place = output.expanduser() if output else holding.at(owner.OPENED)
     data = bytes_of(_tokenizer_file(tokenizer.expanduser()), LARGEST_TOKENIZER) if tokenizer else b""
-    files = owner.open_lot(holding, load_key(secret.expanduser()), place, data)
+    with answered(GOES_ON):
+        files = owner.open_lot(holding, load_key(secret.expanduser()), place, data)
     if not quiet:
         again = shlex.join(["filiation", "lot", "verify", str(place)])
         typer.echo(f"{place}: {len(files)} files; examine with marks:{place}, or check with: {again}")

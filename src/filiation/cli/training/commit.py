@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from filiation.cli.canary.options import Quiet, SigningKey, now, signer
+from filiation.cli.interruptions import answered
 from filiation.cli.training.options import Transcript, read, stampers_of, told
 from filiation.errors import UsageError
 
@@ -50,16 +51,17 @@ def commit(
     folder = TranscriptFolder.open(transcript)
     signing = signer(signing_key)
     folder.check_signer(signing)
-    entry = folder.append(
-        StateRecorded(
-            step=step,
-            tensors=digests_of_files(list(prefixes), prefixes),
-            batches=_hashed(batches_file) if batches_file else batches,
-            losses=read(losses, tuple[float, ...], "list of losses") if losses else (),
-        ),
-        now=now(),
-    )
-    predicate = folder.checkpoint(signing, now=now(), stampers=stampers_of(folder))
+    with answered(f"filiation training status {transcript} says what is recorded and what is next"):
+        entry = folder.append(
+            StateRecorded(
+                step=step,
+                tensors=digests_of_files(list(prefixes), prefixes),
+                batches=_hashed(batches_file) if batches_file else batches,
+                losses=read(losses, tuple[float, ...], "list of losses") if losses else (),
+            ),
+            now=now(),
+        )
+        predicate = folder.checkpoint(signing, now=now(), stampers=stampers_of(folder))
     if not quiet:
         typer.echo(f"entry {entry.sequence}: the state after step {step}\n{told(predicate)}")
 

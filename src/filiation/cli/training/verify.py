@@ -14,6 +14,7 @@ import typer
 from filiation.cli import files, progress
 from filiation.cli.canary.options import Quiet, bytes_of
 from filiation.cli.case.acting import pairs
+from filiation.cli.interruptions import answered
 from filiation.cli.training.draw import from_beacon, from_seed
 from filiation.cli.training.options import Authorities, Transcript, read
 from filiation.cli.training.telling import result_told
@@ -79,7 +80,7 @@ def verify(
     certificates = tuple(bytes_of(file) for file in authority_certificate or ())
     told = read(drawn, Drawn, "draw") if drawn else None
     again = _again(folder, told, bytes_of(beacon), bytes_of(beacon_certificate), certificates) if told else None
-    with progress.shown(quiet) as tell:
+    with answered("of a verification nothing is kept: the same command begins anew"), progress.shown(quiet) as tell:
         result = verified(
             folder,
             Given(
