@@ -179,6 +179,16 @@ def test_a_ledger_belongs_to_one_commitment_and_one_key(planted: World) -> None:
         exposure.read_ledger(planted.holding.ledger(), about, new_signer().key)
 
 
+def test_several_lines_are_written_together_each_following_the_one_before(planted: World) -> None:
+    before = planted.holding.ledger()
+    _, about = planted.holding.commitment()
+    bodies = (exposed(), REQUEST, OPEN)
+    grown = exposure.append(planted.holding.at("ledger.jsonl"), about, *bodies, signer=planted.signer, now=hour(5))
+    assert planted.holding.ledger() == grown
+    assert grown.startswith(before)
+    assert [each.body for each in read(planted, grown)[-3:]] == list(bodies)
+
+
 def test_a_line_that_is_numbered_wrongly_is_refused(planted: World) -> None:
     """The chain holds: only the number, which readers quote, is another."""
     _, about = planted.holding.commitment()
@@ -198,7 +208,7 @@ def test_what_is_cut_off_at_the_end_shows_in_the_head(planted: World) -> None:
 def test_the_clock_does_not_go_back(planted: World) -> None:
     _, about = planted.holding.commitment()
     with pytest.raises(UsageError, match="set the clock right"):
-        exposure.next_line(
+        exposure.next_lines(
             planted.holding.ledger(), about, exposure.Labelled(beacon="0" * 64), signer=planted.signer, now=hour(0)
         )
 

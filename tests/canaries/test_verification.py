@@ -224,7 +224,7 @@ def resigned(world: World, bundle: Bundle, forged: Opening) -> Bundle:
         exposure.Requested(batch=0, request=request),
         exposure.BatchOpened(batch=0, request=request, opening=sha(opening_file(forged))),
     ):
-        data += exposure.next_line(data, about, body, signer=world.signer, now=hour(2))
+        data += exposure.next_lines(data, about, body, signer=world.signer, now=hour(2))
     return changed(bundle, ledger=data, opening=opening_file(forged))
 
 

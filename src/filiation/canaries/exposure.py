@@ -101,23 +101,26 @@ def _read_line(line: bytes, number: int, previous: str, key: PublicKey, before: 
     return entry
 
 
-def next_line(data: bytes, commitment_sha256: str, body: Body, *, signer: Signer, now: datetime) -> bytes:
-    """The line that goes on a ledger. Raises RecordError where the ledger is broken, UsageError where the clock went back."""
+def next_lines(data: bytes, commitment_sha256: str, *bodies: Body, signer: Signer, now: datetime) -> bytes:
+    """The lines that go on a ledger. Raises RecordError where the ledger is broken, UsageError where the clock went back."""
     entries = read_ledger(data, commitment_sha256, signer.key)
     time = time_text(now)
     if entries and time < entries[-1].time:
         raise UsageError(f"the last line is of {entries[-1].time}, and it is {time}", advice="set the clock right")
-    lines = data.splitlines(keepends=True)
-    previous = hashlib.sha256(lines[-1]).hexdigest() if lines else commitment_sha256
-    entry = LedgerEntry(sequence=len(entries) + 1, time=time, body=body)
-    return signed(ENTRY_TYPE, "previous", previous, entry, signer)
+    added: list[bytes] = []
+    for sequence, body in enumerate(bodies, len(entries) + 1):
+        before = added[-1:] or data.splitlines(keepends=True)[-1:]
+        previous = hashlib.sha256(before[0]).hexdigest() if before else commitment_sha256
+        entry = LedgerEntry(sequence=sequence, time=time, body=body)
+        added.append(signed(ENTRY_TYPE, "previous", previous, entry, signer))
+    return b"".join(added)
 
 
-def append(path: Path, commitment_sha256: str, body: Body, *, signer: Signer, now: datetime) -> bytes:
-    """Add a line to the ledger in a file, which is written whole or not at all; the ledger's bytes are returned."""
+def append(path: Path, commitment_sha256: str, *bodies: Body, signer: Signer, now: datetime) -> bytes:
+    """Add lines to the ledger in a file, all of them or none; the ledger's bytes are returned. The whole ledger is checked each time."""
     with _locked(path):
         data = read_file(path) if path.exists() else b""
-        grown = data + next_line(data, commitment_sha256, body, signer=signer, now=now)
+        grown = data + next_lines(data, commitment_sha256, *bodies, signer=signer, now=now)
         write_file(path, grown)
     return grown
 

@@ -57,7 +57,11 @@ class Holding:
         return read_canaries(self.at(CANARIES_FILE))
 
     def commitment(self) -> tuple[Commitment, str]:
-        """The commitment and the SHA-256 of its file. Raises RecordError."""
+        """The commitment and the SHA-256 of its file. Raises RecordError, or UsageError before 'commit'."""
+        if not self.at(opening.COMMITMENT_FILE).exists():
+            raise UsageError(
+                "nothing is committed to yet", exhibit=str(self.folder), advice="run 'filiation canary commit' first"
+            )
         data = read_file(self.at(opening.COMMITMENT_FILE))
         return read_commitment(data), sha256_of(data)
 
@@ -293,8 +297,8 @@ def record_exposure(
     by_batch: dict[int, dict[str, int]] = {}
     for index, times in planted.exposures.items():
         by_batch.setdefault(by_index[index].batch, {})[index] = times
-    for batch, exposures in sorted(by_batch.items()):
-        body = exposure.Exposed(
+    bodies = [
+        exposure.Exposed(
             batch=batch,
             cohort=cohort,
             channel=channel,
@@ -304,7 +308,9 @@ def record_exposure(
             until=exposure.time_text(until),
             sha256=sha256,
         )
-        exposure.append(holding.at(opening.LEDGER_FILE), about, body, signer=signer, now=now)
+        for batch, exposures in sorted(by_batch.items())
+    ]
+    exposure.append(holding.at(opening.LEDGER_FILE), about, *bodies, signer=signer, now=now)
 
 
 def record_served(
@@ -359,8 +365,7 @@ def reveal(
     before = exposure.opened_batch(exposure.read_ledger(holding.ledger(), about, commitment.key), request.batch)
     if before is None:
         asked = exposure.Requested(batch=request.batch, request=sha256_of(requested))
-        for each in (asked, body):
-            exposure.append(holding.at(opening.LEDGER_FILE), about, each, signer=signer, now=now)
+        exposure.append(holding.at(opening.LEDGER_FILE), about, asked, body, signer=signer, now=now)
     elif before != body:
         raise RecordError(
             f"batch {request.batch} was opened before, to another request",
