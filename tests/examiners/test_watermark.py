@@ -154,6 +154,20 @@ def test_a_parrot_is_not_accused_and_where_it_could_be_there_is_no_figure(place:
             assert "the prompts carry the mark themselves" in outcome.reason
 
 
+@pytest.mark.parametrize("scheme", ["SynthID", "green list, selfhash", "Gumbel"])
+def test_a_parrot_of_quotes_among_much_unmarked_text_is_not_accused(scheme: str, place: Path, tmp_path: Path) -> None:
+    """All prompts together hardly carry the mark, so that no premise seems broken; the suspect repeats the quotes alone."""
+    marks, key = marks_of(place, scheme)
+    quotes = texts_of(picking(key), 20, 30, 8)
+    around = texts_of(LANGUAGE.plain, 20, 600, 9)
+    pairs = [(f"{spelt(plain)} {spelt(quote)}", spelt(quote)) for plain, quote in zip(around, quotes, strict=True)]
+    relation = examined(marks, tmp_path, rows_of(pairs), unmarked=True)
+    if isinstance(relation, Absent):
+        return
+    outcome = judged(relation)
+    assert not isinstance(outcome, Finding) or outcome.log10_p > -3.0
+
+
 def test_everything_that_stood_before_the_suspect_counts_as_read(place: Path, tmp_path: Path) -> None:
     """The marked text stands in an earlier message, or in the system prompt, and the answer repeats it."""
     marks, key = marks_of(place, "Gumbel")

@@ -76,6 +76,7 @@ from filiation.measures.watermarks import (
     reading,
     recorded,
     tokenizer_named_in,
+    windows_of,
     within_vocabulary,
 )
 from filiation.measures.watermarks.green_list import TABLE
@@ -211,10 +212,11 @@ def observe_marked(examiner: str, version: str, source: Source) -> Observation |
 
 def idealised(key: WatermarkKey) -> tuple[str, ...]:
     """What the exact law takes for granted of a scheme. SynthID's is a count over all keys and idealises nothing."""
-    return _idealised(key.scheme)
+    return idealised_by(key.scheme)
 
 
-def _idealised(scheme: str) -> tuple[str, ...]:
+def idealised_by(scheme: str) -> tuple[str, ...]:
+    """The same from the scheme's name."""
     if scheme == "green-list":
         return (LISTS_ARE_PSEUDORANDOM,)
     return () if scheme == "synthid" else (NUMBERS_ARE_PSEUDORANDOM,)
@@ -247,6 +249,7 @@ def relate(first: Subject, second: Subject, seed: int, progress: Progress = sile
         said = token_ids(tokenizer, answers.texts)
         unanswered: list[Tokens] = [np.empty(0, dtype=np.int64)] * (len(prompts) - len(said))
         windows = closed_windows(prompts, [*said, *unanswered], opened.key, read_was_marked=was_marked)
+        windows = windows if was_marked else not_repeated(windows, prompts, opened.key)
         return related(
             TESTS[0],
             VERSION,
@@ -261,6 +264,16 @@ def relate(first: Subject, second: Subject, seed: int, progress: Progress = sile
         )
     except FiliationError as error:
         return Absent(reason=f"{error.message}: {error.advice}")
+
+
+def not_repeated(windows: Tokens, prompts: Sequence[Tokens], key: WatermarkKey) -> Tokens:
+    """The windows that stand in no prompt as they are.
+
+    Where contexts are not left out, a few marked quotes among much unmarked text carry no mark that the prompts as a whole would show;
+    answers that repeat nothing but the quotes would.
+    """
+    read = {window.tobytes() for window in windows_of(prompts, key.window)}
+    return windows[[window.tobytes() not in read for window in windows]]
 
 
 def may_be_marked(key: WatermarkKey, settings: Settings) -> bool:
@@ -385,15 +398,16 @@ def judge_mark(
     assumptions: tuple[str, ...],
     limitations: tuple[str, ...],
     read: str,
+    ways: int = 1,
 ) -> Outcome:
-    """One outcome from a relation of `related`. `read`: what the suspect had before it, in words.
+    """One outcome from a relation of `related`. `read`: what the suspect had before it, in words; `ways`: as in `multiplicity_of`.
 
     1. What was searched: suspects and sets of answers considered, times the owner's lots, times the two kinds of recordings.
     2. Decline where unrelated models, placebo keys or what the suspect had before it show the mark.
     3. The exact figures, paid for.
     """
     pair, controls = relations.pair, relations.reference_by_control
-    figures, searched = figures_of_score(pair.content), multiplicity_of(pair)
+    figures, searched = figures_of_score(pair.content), multiplicity_of(pair, ways)
     cost = searched.log10_cost
     told: dict[str, Any] = {
         "version": version,
@@ -416,21 +430,25 @@ def judge_mark(
         assumptions=(
             *how_it_was_drawn(mark, f"The key (SHA-256 {mark['key_sha256']})"),
             *assumptions,
-            *map(sentence, _idealised(mark["scheme"])),
+            *map(sentence, idealised_by(mark["scheme"])),
         ),
         further=controls,
         **told,
     )
 
 
-def multiplicity_of(pair: Relation) -> Multiplicity:
-    """The suspects and sets of answers that were considered, times the lots that the owner has drawn, times the two kinds of recordings."""
+def multiplicity_of(pair: Relation, ways: int = 1) -> Multiplicity:
+    """The suspects and sets of answers that were considered, times the lots that the owner has drawn, times the two kinds of recordings.
+
+    `ways`: in how many ways recordings of this kind are judged.
+    """
     considered, commitments = max(1, int(pair.content["settings"]["considered"])), pair.content["commitments"]
-    searched = considered * commitments * KINDS_OF_RECORDINGS
+    searched = considered * commitments * KINDS_OF_RECORDINGS * ways
+    judged = f" x ways of judging them ({ways})" if ways > 1 else ""
     return Multiplicity(
         searched=searched,
         rule=f"Bonferroni: suspects and sets of answers considered ({considered}) x the owner's lots ({commitments}) x "
-        f"kinds of recordings ({KINDS_OF_RECORDINGS}: answers, predictions)",
+        f"kinds of recordings ({KINDS_OF_RECORDINGS}: answers, predictions){judged}",
         log10_cost=math.log10(searched),
     )
 
@@ -529,9 +547,13 @@ def _broken_by_placebos(placebos: Mapping[str, int], log10_p: float) -> list[str
     return ["keys that nobody used score as much, which the law of the score does not allow"]
 
 
-def _broken_by_what_was_read(content: Mapping[str, Any], words: str) -> list[str]:
+def read_is_clean(content: Mapping[str, Any]) -> bool:
     """Where contexts may not be left out, what was read must not carry the mark."""
-    if content["read"]["may be marked"] or _read_log10_p(content) > CONTROL_LOG10_P:
+    return bool(content["read"]["may be marked"]) or _read_log10_p(content) > CONTROL_LOG10_P
+
+
+def _broken_by_what_was_read(content: Mapping[str, Any], words: str) -> list[str]:
+    if read_is_clean(content):
         return []
     return [f"{words} carry the mark themselves, and the suspect may have repeated it"]
 
