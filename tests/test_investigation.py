@@ -187,8 +187,10 @@ def test_a_lineage_declared_for_nobody_is_refused_with_the_exhibits_there_are(zo
 
 @pytest.mark.parametrize("parameters", [{"weights": {"fulll": True}}, {"weigths": {"full": True}}])
 def test_a_misspelt_parameter_is_refused_and_not_passed_over(zoo: Zoo, parameters: dict[str, dict[str, bool]]) -> None:
-    with pytest.raises(UsageError, match="there is no parameter weig"):
+    with pytest.raises(UsageError, match="there is no parameter weig") as refused:
         compare(zoo["base-a"], zoo["base-b"], parameters=parameters)
+    assert "weights" in refused.value.advice
+    assert "most_prompts" not in refused.value.advice  # not the parameters of every other examiner
 
 
 VALUES = {

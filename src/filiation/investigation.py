@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -258,11 +258,23 @@ def check_parameters(parameters: Parameters) -> None:
     if wrong:
         raise UsageError(
             f"there is no parameter {', '.join(wrong)}",
-            advice="; ".join(f"{name}: {', '.join(settings) or 'none'}" for name, settings in known.items()),
+            advice=_parameters_there_are(known, {each.partition(".")[0] for each in wrong}),
         )
     for name, settings in parameters.items():
         for parameter, value in settings.items():
             _check_value(f"{name}.{parameter}", value, known[name][parameter])
+
+
+def _parameters_there_are(known: Mapping[str, Mapping[str, object]], named: Collection[str]) -> str:
+    """Those of the examiners that were named; where one of these is none, the examiners that have parameters, nearest name first."""
+    from difflib import get_close_matches
+
+    unknown = sorted(set(named) - set(known))
+    if unknown:
+        near = [close for name in unknown for close in get_close_matches(name, known, n=1)]
+        meant = f"did you mean {', '.join(near)}? " if near else ""
+        return f"{meant}Examiners with parameters: {', '.join(name for name, settings in known.items() if settings)}"
+    return "; ".join(f"{name} has {', '.join(known[name]) or 'none'}" for name in sorted(named))
 
 
 _LARGEST_INTEGER = 2**53 - 1  # the largest that every reader of a record's JSON holds exactly

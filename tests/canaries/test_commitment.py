@@ -233,8 +233,11 @@ def test_what_is_the_claimants_own_word_is_refused_or_said(labelled: World) -> N
 
 def test_an_authority_that_the_verifier_does_not_know_counts_for_nothing(labelled: World, tmp_path) -> None:
     stranger = LocalAuthority.made(tmp_path / "stranger")
-    with pytest.raises(RecordError, match="no authority that counts"):
+    with pytest.raises(RecordError, match="no authority that counts") as refused:
         order_of(labelled, replace(labelled.trust, authorities=(stranger.certificate,)))
+    for authority in labelled.authorities:  # whoever gave the wrong file sees which ones would be compared
+        assert next(iter(fingerprints(authority.certificate))) in refused.value.message
+    assert next(iter(fingerprints(stranger.certificate))) not in refused.value.message
 
 
 def test_certificates_are_the_same_however_their_files_are_written(labelled: World) -> None:

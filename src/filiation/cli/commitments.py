@@ -120,9 +120,12 @@ def authorities_of(
 def stamping_told(file: Path, commitment: Committed, missing: tuple[str, ...], stamped: int, verb: str) -> list[str]:
     """Who has stamped the commitment's file, what is still to be done before the beacon, and how `verb` gets it; in lines."""
     from filiation.case.beacons import address
-    from filiation.case.commitments import AUTHORITIES
+    from filiation.case.commitments import AUTHORITIES, announced_time
 
-    lines = [f"time-stamped by {plural(stamped, 'authority')}", *(f"not stamped: {reason}" for reason in missing)]
+    lines = [
+        f"time-stamped by {plural(stamped, 'authority', 'authorities')}",
+        *(f"not stamped: {reason}" for reason in missing),
+    ]
     if stamped < len(commitment.authorities):
         lines.append(
             f"have {file} stamped by the others before the beacon, by any means, and give '{verb}' --stamp NAME=FILE"
@@ -132,8 +135,10 @@ def stamping_told(file: Path, commitment: Committed, missing: tuple[str, ...], s
     elif stamped < AUTHORITIES:
         so_far = "one stamp alone counts for little" if stamped else "without a stamp nothing counts"
         lines.append(f"warning: {so_far}, and {AUTHORITIES} are asked for")
+    speaks = announced_time(commitment.announcement)
+    when = f"of {speaks:%Y-%m-%dT%H:%M:%SZ}" if speaks else "announced"
     return [
         *lines,
-        f"announced: once it is there, curl -o round.json {address(commitment.announcement)}",
+        f"the beacon {when} decides; then, and not before, curl -o round.json {address(commitment.announcement)}",
         f"  and give it to '{verb}' --beacon round.json",
     ]

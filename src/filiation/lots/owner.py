@@ -61,7 +61,11 @@ class Holding:
         return self.folder / name
 
     def commitment(self) -> Commitment:
-        """Raises RecordError."""
+        """Raises RecordError, or UsageError before 'commit'."""
+        if not self.at(LOT_FILE).exists():
+            raise UsageError(
+                "nothing is committed to yet", exhibit=str(self.folder), advice="run 'filiation lot commit' first"
+            )
         return read_commitment(read_file(self.at(LOT_FILE)))
 
     def files(self, *, without: Sequence[str] = ()) -> dict[str, bytes]:
@@ -174,6 +178,7 @@ def _lot(holding: Holding, secret: bytes, given: Mapping[str, bytes]) -> Lot:
 
 def drawn(holding: Holding, secret: bytes) -> Lot:
     """The lot that was drawn before. Raises UsageError before 'draw'."""
+    holding.commitment()
     if not holding.at(BEACON_FILE).exists():
         raise UsageError("nothing is drawn yet", exhibit=str(holding.folder), advice="run 'filiation lot draw' first")
     return _lot(holding, secret, {})
