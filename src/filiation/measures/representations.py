@@ -145,8 +145,9 @@ def _stacked(
     kept: dict[str, list[list[Float32]]] = {part: [[] for _ in layers] for part in parts}
     step = 16  # pieces at a time, so that what no place needs is soon forgotten
     for start in range(0, len(pieces), step):
-        tokens = [model.tokenise(piece, special_tokens=True) for piece in pieces[start : start + step]]
-        before = [_before(model, piece, row) for piece, row in zip(pieces[start:], tokens, strict=False)]
+        some = pieces[start : start + step]
+        tokens = [model.tokenise(piece, special_tokens=True) for piece in some]
+        before = [_before(model, piece, row) for piece, row in zip(some, tokens, strict=True)]
         for at, states in enumerate(model.mlp_activations(tokens, layers, parts)):
             for part in parts:
                 for layer, values in enumerate(states[part]):
