@@ -9,6 +9,7 @@ Work is done by polars, streaming: a table of gigabytes never lies in memory as 
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ import polars as pl
 
 from filiation.errors import MalformedSource, UsageError
 from filiation.sources.transcript_formats.answer import Reading, utc
+from filiation.sources.transcript_formats.column_names import NAMES, likeliest, options_for
 from filiation.sources.transcript_formats.json_files import check_text_file, json_lines, json_parts
 from filiation.sources.transcripts import SCHEMA, canonical_json, polars_errors, prompt_id, storable
 
@@ -155,25 +157,32 @@ def _check_columns(
     for name, wanted in columns.items():
         for column in wanted:
             if column not in schema:
+                perhaps = likeliest(name, list(schema)) if name in NAMES else ""
                 raise UsageError(
-                    f"there is no column {column!r} for --{name}-column", exhibit=str(path), advice=f"it has {there}"
+                    f"there is no column {column!r} for --{name}-column",
+                    exhibit=str(path),
+                    advice=f"it has {there}" + (f"; perhaps --{name}-column {shlex.quote(perhaps)}" if perhaps else ""),
                 )
             if isinstance(schema[column], pl.List | pl.Struct | pl.Array):
                 raise UsageError(
                     f"the column {column!r} holds lists or records", exhibit=str(path), advice="give a column of text"
                 )
-    missing = [
-        told
-        for told, known in {
-            "--model-column or --model": reading.model or "model" in columns,
-            "--text-column or --answer-column": "text" in columns or "answer" in columns,
-            "--prompt-column or --item-column": "prompt" in columns or "item" in columns,
-        }.items()
+    missing = {
+        name: told
+        for name, told, known in (
+            ("model", "--model-column or --model", reading.model or "model" in columns),
+            ("text", "--text-column or --answer-column", "text" in columns or "answer" in columns),
+            ("prompt", "--prompt-column or --item-column", "prompt" in columns or "item" in columns),
+        )
         if not known
-    ]
+    }
     if missing:
+        taken = {column for named in columns.values() for column in named}
+        options = options_for(missing, schema, taken)
         raise UsageError(
-            f"say which columns to take: {'; '.join(missing)}", exhibit=str(path), advice=f"it has {there}"
+            f"say which columns to take: {'; '.join(missing.values())}",
+            exhibit=str(path),
+            advice=f"it has {there}" + (f"; by their names, add {options}" if options else ""),
         )
 
 
