@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from filiation.case.ledger import entry_line
 from filiation.errors import FiliationError, RecordError, UsageError
 from filiation.training_transcript import chain, verification
-from filiation.training_transcript.execution import Executed, deviation
+from filiation.training_transcript.execution import Executed, deviation, re_execute, segments_of
 from filiation.training_transcript.folder import LEDGER, TranscriptFolder, checkpoints
 from filiation.training_transcript.records import Drawn, Entry, Noted, Plan, StateRecorded
 from filiation.training_transcript.states import State, load, save
@@ -185,6 +186,28 @@ def test_another_model_is_not_the_last_state(honest: TranscriptFolder, owner: Ow
 
 def test_data_of_another_kind_given_to_the_trainer(honest: TranscriptFolder, owner: Owner) -> None:
     assert failed(verify(honest, given(honest, owner, text=TEXT + b"!"))) >= {7}
+
+
+def test_a_segment_that_names_other_data_than_it_read_fails_though_its_end_is_right(honest: TranscriptFolder) -> None:
+    segment = segments_of(honest.states)[2]
+    lying = replace(segment, end=msgspec.structs.replace(segment.end, batches="0" * 64))
+    trainer = SmallTrainer(honest.plan, {"text": TEXT})
+    right, wrong = re_execute(honest.plan, [segment, lying], trainer, lambda step: load(honest.state_file(step)))
+    assert (right.identical, right.why) == (True, "")
+    assert (wrong.identical, wrong.why) == (False, "other data was read than the plan's order gives")
+
+
+def test_a_deviation_is_a_share_of_the_way() -> None:
+    """From (0, 0) to (3, 4) the way is 5; half a unit beside its end is a tenth of it."""
+    start, end = {"weights/t": np.zeros(2)}, {"weights/t": np.array([3.0, 4.0])}
+    assert deviation(start, end, {"weights/t": np.array([3.0, 4.5])}) == pytest.approx(0.1)
+    assert deviation(start, end, end) == 0.0
+    assert deviation(end, end, start) == np.inf  # the recorded end did not move
+    assert deviation(start, end, {"weights/t": np.array([np.nan, 4.0])}) == np.inf
+    assert deviation(start, end, {"weights/t": np.zeros((2, 1))}) == np.inf
+    assert deviation({}, end, {"weights/t": np.array([3.0, 4.5])}) == pytest.approx(
+        0.1
+    )  # what was not there began at zero
 
 
 def test_segments_that_somebody_chose(honest: TranscriptFolder, owner: Owner) -> None:
