@@ -60,7 +60,7 @@ def examined(marks: Path, folder: Path, rows: Sequence[dict[str, Any]], **parame
 
 def judged(relation: Relation | Absent) -> Outcome:
     assert isinstance(relation, Relation), relation
-    (outcome,) = radioactivity.judge(Relations(pair=relation), (), empty(radioactivity.NAME))
+    outcome, _ = radioactivity.judge(Relations(pair=relation), (), empty(radioactivity.NAME))
     return outcome
 
 

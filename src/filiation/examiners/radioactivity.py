@@ -9,14 +9,19 @@ read instead (examiners/watermark.py), with the same key, law and controls.
     3. A place is judged where its context has occurred in nothing that was read before, in any text: what was read may be marked, and a
        model that repeats it has learned nothing from it (measures/radioactivity.py, rule 3).
     4. The score of the windows, each once, gives p by its exact law.
+    5. Where a companion read the same texts, above all the model that the suspect was tuned from, the shift of the suspect's whole
+       predictions from the companion's is held against the key as well (examiners/shifted.py): the language cancels out.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from filiation.canaries.premises import NO_OTHERS
@@ -35,11 +40,22 @@ from filiation.evidence import (
     Test,
 )
 from filiation.examiners.examiner import Progress, Subject, silent
+from filiation.examiners.marked import sentence
+from filiation.examiners.shifted import NO_COMPANION, Beside, Read, judge_shift, shifted
 from filiation.examiners.watermark import PARAMETERS as OF_ANSWERS
 from filiation.examiners.watermark import REFERENCES as OF_MARKS
-from filiation.examiners.watermark import judge_mark, may_be_marked, observe_marked, opened_mark, related
-from filiation.measures.radioactivity import open_windows
+from filiation.examiners.watermark import (
+    idealised_by,
+    judge_mark,
+    may_be_marked,
+    observe_marked,
+    opened_mark,
+    read_is_clean,
+    related,
+)
+from filiation.measures.radioactivity import Likeliest, open_windows
 from filiation.measures.watermarks import Tokens
+from filiation.sources.open import open_source
 from filiation.sources.source import Source
 from filiation.sources.tokenising import pieces, token_ids, tokenizer_of
 from filiation.sources.transcripts import READ
@@ -47,7 +63,7 @@ from filiation.statistics.register import Calibration
 from filiation.strict_json import json_or_none
 
 NAME = "radioactivity"
-VERSION = "1"
+VERSION = "2"
 QUESTION = "Was the suspect trained on text that carries the owner's watermark?"
 NEEDS = (Access.MARKS, Access.TRANSCRIPT)
 TESTS = (
@@ -60,7 +76,17 @@ TESTS = (
         null=Null.CONSTRUCTION,
         formula="exact tail of the key's score over distinct (context, predicted token), each context where it is new, times the search",
     ),
+    Test(
+        id="radioactivity.shift",
+        proposition=Proposition.DATA,
+        alternative="trained without text marked under the owner's key",
+        relation_class="trained on text marked under the owner's key",
+        characteristic=Characteristic.INDIVIDUAL,
+        null=Null.CONSTRUCTION,
+        formula="bound on the tail of the key's sum of differences of root probabilities, suspect minus companion, times the search",
+    ),
 )
+PREDICTIONS, SHIFT = TESTS
 CLAIMS = ("trained on marked answers",)
 ASSUMPTIONS = (
     "The key was secret: nobody but the owner could mark text with it, or ask a detector that has it, before the suspect was trained.",
@@ -73,21 +99,33 @@ LIMITATIONS = (
     "Text of the same key that somebody else published has the same effect as the owner's own.",
 )
 REFERENCES = OF_MARKS
-PARAMETERS: dict[str, bool | int | float | str] = dict(OF_ANSWERS)
-"""`unmarked`: whoever examines knows that no text that was read is marked."""
+PARAMETERS: dict[str, bool | int | float | str] = OF_ANSWERS | {"suspect_base": ""}
+"""`unmarked`: whoever examines knows that no text that was read is marked. `suspect_base`: where the companion's recording lies,
+'transcripts:FILE#MODEL'. `considered` counts companions that were tried as well."""
+WAYS = len(TESTS)
+MOST_LIKELIEST = 200
+"""Of more tokens at a place no more are looked at."""
 
 
 @dataclass(frozen=True)
 class Readings:
-    """Texts as token ids of the reference's tokenizer, and after each token what the suspect predicted (-1 where nothing is known).
+    """Texts as token ids of the reference's tokenizer, and after each token what the model found likeliest.
 
-    `further`: readings after the first of a text; `other`: texts that the suspect read with other tokens. Neither is looked at.
+    `further`: readings after the first of a text; `other`: texts that the model read with other tokens. Neither is looked at.
     """
 
-    texts: tuple[Tokens, ...]
-    predictions: tuple[Tokens, ...]
+    read: Read
     further: int
     other: int
+
+    @property
+    def texts(self) -> tuple[Tokens, ...]:
+        return tuple(self.read.texts.values())
+
+    @property
+    def predictions(self) -> tuple[Tokens, ...]:
+        """After each token the likeliest one; -1 where nothing is known."""
+        return tuple(each.tokens[:, 0] for each in self.read.likeliest.values())
 
 
 # ------------------------------------------------------------------------------------------------------------- observe
@@ -118,8 +156,11 @@ def _rows(source: Source) -> list[tuple[str, str, int, str]]:
 
 
 def readings_of(source: Source, tokenizer: Any) -> Readings | Absent:
-    """What a suspect read and predicted, as token ids of the reference's tokenizer."""
-    texts, predictions, further, other = [], [], 0, 0
+    """What a model read and predicted, as token ids of the reference's tokenizer."""
+    texts: dict[tuple[str, int], Tokens] = {}
+    likeliest: dict[tuple[str, int], Likeliest] = {}
+    times: Counter[str] = Counter()
+    further = other = 0
     for text, parameters, sample, recorded in _rows(source):
         if sample:
             further += 1
@@ -128,10 +169,11 @@ def readings_of(source: Source, tokenizer: Any) -> Readings | Absent:
         if found is None:
             other += 1
             continue
-        texts.append(found[0])
-        predictions.append(found[1])
+        name = (text, times[text])
+        times[text] += 1
+        texts[name], likeliest[name] = found
     if texts:
-        return Readings(tuple(texts), tuple(predictions), further, other)
+        return Readings(Read(texts, likeliest), further, other)
     if not other:
         return Absent(
             reason="no predictions of this model while it reads were recorded: see 'filiation score --predictions'"
@@ -149,28 +191,47 @@ def _part(text: str, parameters: str) -> str:
     return text.encode()[:cut].decode("utf-8", "ignore") if isinstance(cut, int) else text
 
 
-def _aligned(text: str, recorded: str, tokenizer: Any) -> tuple[Tokens, Tokens] | None:
-    """Token ids and predictions; None where the suspect read other tokens. One token of its own may stand in front."""
+def _aligned(text: str, recorded: str, tokenizer: Any) -> tuple[Tokens, Likeliest] | None:
+    """Token ids and what was likeliest; None where the model read other tokens. One token of its own may stand in front."""
     places = _places(recorded)
     own = pieces(tokenizer, text)
     front = len(places) - len(own)
-    if front not in (0, 1) or [piece for piece, _ in places[front:]] != own:
+    if not own or front not in (0, 1) or [piece for piece, _ in places[front:]] != own:
         return None
-    after = [predicted for _, predicted in places[front + 1 :]] + [None]
-    ids = [tokenizer.token_to_id(piece) if piece is not None else None for piece in after]
-    return token_ids(tokenizer, [text])[0], np.array(
-        [-1 if number is None else number for number in ids], dtype=np.int64
-    )
+    after = [likeliest for _, likeliest in places[front + 1 :]] + [[]]
+    return token_ids(tokenizer, [text])[0], _likeliest(after, tokenizer)
 
 
-def _places(recorded: str) -> list[tuple[str, str | None]]:
-    """The piece read at each place, and the likeliest piece there; nothing where it is not in the form of a reading."""
+def _likeliest(after: Sequence[Sequence[tuple[str, float]]], tokenizer: Any) -> Likeliest:
+    """As arrays. What the tokenizer does not know, a second entry of a token and what is no log-probability are left empty."""
+    most = max(1, *(len(each) for each in after))
+    tokens, values = np.full((len(after), most), -1, dtype=np.int64), np.full((len(after), most), -np.inf)
+    for at, each in enumerate(after):
+        known: set[int] = set()
+        for column, (piece, value) in enumerate(each):
+            token = tokenizer.token_to_id(piece)
+            if token is None or token in known:
+                continue
+            known.add(token)
+            tokens[at, column], values[at, column] = token, value
+    return Likeliest(tokens, values)
+
+
+def _places(recorded: str) -> list[tuple[str, list[tuple[str, float]]]]:
+    """The piece read at each place, and the likeliest there with their log-probabilities; nothing where it is no reading."""
     try:
         return [
-            (str(piece), str(likeliest[0][0]) if likeliest else None) for piece, _, likeliest in json_or_none(recorded)
+            (str(piece), [(str(each[0]), _log_probability(each)) for each in (likeliest or [])[:MOST_LIKELIEST]])
+            for piece, _, likeliest in json_or_none(recorded)
         ]
     except (ValueError, TypeError, LookupError):
         return []
+
+
+def _log_probability(entry: Sequence[Any]) -> float:
+    """That of an entry; of one that is none, what the least likely token has."""
+    value = entry[1] if len(entry) > 1 else None
+    return min(0.0, float(value)) if isinstance(value, int | float) and math.isfinite(value) else -math.inf
 
 
 # -------------------------------------------------------------------------------------------------------------- relate
@@ -188,8 +249,8 @@ def relate(first: Subject, second: Subject, seed: int, progress: Progress = sile
         if isinstance(readings, Absent):
             return readings
         windows = open_windows(readings.texts, readings.predictions, opened.key, read_was_marked=was_marked)
-        return related(
-            TESTS[0],
+        relation = related(
+            PREDICTIONS,
             VERSION,
             (first, second),
             opened,
@@ -200,8 +261,28 @@ def relate(first: Subject, second: Subject, seed: int, progress: Progress = sile
             seen={"texts": len(readings.texts), "further": readings.further, "other": readings.other},
             progress=progress,
         )
+        if isinstance(relation, Absent):
+            return relation
+        beside = companion_at(str(first.parameters.get("suspect_base", "")), tokenizer)
+        shift = shifted(readings.read, beside, opened, was_marked=was_marked, progress=progress)
+        return msgspec.structs.replace(relation, content=relation.content | {"shift": shift})
     except FiliationError as error:
         return Absent(reason=f"{error.message}: {error.advice}")
+
+
+def companion_at(location: str, tokenizer: Any) -> Beside | Absent:
+    """The companion whose recording lies there; `Absent` where none was named, or what lies there is none."""
+    if not location:
+        return Absent(reason=NO_COMPANION)
+    try:
+        source = open_source(location)
+        readings = readings_of(source, tokenizer)
+        digest = source.identity().content_id or "not hashed"
+    except FiliationError as error:
+        return Absent(reason=f"the companion cannot be read: {error.message}")
+    if isinstance(readings, Absent):
+        return Absent(reason=f"the companion {source.name}: {readings.reason}")
+    return Beside(source.name, digest, readings.read)
 
 
 def known(windows: Tokens) -> Tokens:
@@ -213,19 +294,32 @@ def known(windows: Tokens) -> Tokens:
 
 
 def judge(relations: Relations, controls: tuple[Identity, ...], calibration: Calibration) -> tuple[Outcome, ...]:
-    """The exact figure, unless something that must not show the mark shows it."""
+    """Two figures, unless something that must not show the mark shows it: of the likeliest tokens, and of the shift from a companion."""
     content = relations.pair.content
-    return (
-        judge_mark(
-            TESTS[0],
-            relations,
-            calibration,
-            version=VERSION,
-            assumptions=(*ASSUMPTIONS, _about_texts(content["read"]["may be marked"])),
-            limitations=(*LIMITATIONS, *_left_out(content["seen"])),
-            read="the texts read",
-        ),
+    assumptions = (*ASSUMPTIONS, _about_texts(content["read"]["may be marked"]))
+    limitations = (*LIMITATIONS, *_left_out(content["seen"]))
+    predictions = judge_mark(
+        PREDICTIONS,
+        relations,
+        calibration,
+        version=VERSION,
+        assumptions=assumptions,
+        limitations=limitations,
+        read="the texts read",
+        ways=WAYS,
     )
+    shift = judge_shift(
+        SHIFT,
+        relations,
+        calibration,
+        version=VERSION,
+        assumptions=assumptions,
+        limitations=limitations,
+        idealised=tuple(map(sentence, idealised_by(content["mark"]["scheme"]))),
+        ways=WAYS,
+        read_is_clean=read_is_clean(content),
+    )
+    return predictions, shift
 
 
 def _about_texts(may_be_marked: bool) -> str:

@@ -22,17 +22,29 @@ Rules 2 and 3 need a key whose choices in different contexts are independent. Un
 layer's key of SynthID has so few bits that marked text gives it away: for both, only unmarked text may be read.
 
 What comes out are windows, shape (n, key.window), the judged token last, for `watermarks.reading`.
+
+More is seen where the suspect is held against a companion that read the same texts, its own base for one: `shift` takes at each place
+the difference of the two, and `weighed_windows` adds it up by rule 1 or rule 3. What both find likely because of the language cancels
+out; what is left is held against the key by `shift_score` (statistics/keyed_weights.py). The null then speaks of both: neither the
+suspect nor the companion depends on the key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from filiation.errors import UsageError
-from filiation.measures.watermarks.keys import GreenListKey, SynthIDKey, WatermarkKey
+from filiation.measures.watermarks.green_list import green_lists, seeds_of
+from filiation.measures.watermarks.gumbel import uniforms
+from filiation.measures.watermarks.keys import GreenListKey, GumbelKey, SynthIDKey, VllmGumbelKey, WatermarkKey
+from filiation.measures.watermarks.vllm_gumbel import vllm_uniforms
 from filiation.measures.watermarks.windows import Tokens, distinct
+
+Float64 = NDArray[np.float64]
 
 
 def open_windows(
@@ -128,3 +140,197 @@ def _width(key: WatermarkKey, read_was_marked: bool) -> int:
             advice="let the suspect read or answer unmarked text",
         )
     return key.window
+
+
+# --------------------------------------------------------------------------------------------------------------- shifts
+
+
+@dataclass(frozen=True, eq=False)
+class Likeliest:
+    """What a model found likeliest after each token that it read.
+
+    `tokens`: shape (places, most), each token once at a place, -1 where there is none; `values`: their natural log-probabilities, -inf
+    where there is none.
+    """
+
+    tokens: Tokens
+    values: Float64
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceWeights:
+    """Weights between -1 and 1 of tokens after each token read: both arrays (places, most), token -1 and weight 0 where there is none."""
+
+    tokens: Tokens
+    weights: Float64
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """Weights of distinct windows: `contexts`, shape (contexts, key.window - 1), each once, in the order in which they occurred; of each
+    window the number of its context, the token and the weight, which is not 0. `follows`: weights may depend on what was read before
+    their context."""
+
+    contexts: Tokens
+    context: Tokens
+    tokens: Tokens
+    weights: Float64
+    follows: bool
+
+
+BLOCK = 256
+"""Places that are compared at once."""
+
+
+def shift(suspect: Likeliest, companion: Likeliest) -> PlaceWeights:
+    """The root of the suspect's probability minus the root of the companion's, at each place, for every token that either recorded.
+
+    A token that one of them did not record has at most the smallest probability that it did: the difference is taken to that, and is 0
+    where its sign would not be known. A place of which one of them recorded nothing weighs nothing.
+    """
+    tokens = np.concatenate([suspect.tokens, companion.tokens], axis=1)
+    parts = [np.zeros((0, tokens.shape[1]))]
+    for start in range(0, len(tokens), BLOCK):
+        one, other = (
+            Likeliest(each.tokens[start : start + BLOCK], each.values[start : start + BLOCK])
+            for each in (suspect, companion)
+        )
+        parts.append(_weights(one, other))
+    weights = np.concatenate(parts)
+    return PlaceWeights(tokens, np.where(tokens >= 0, weights, 0.0))
+
+
+def _weights(suspect: Likeliest, companion: Likeliest) -> Float64:
+    """Of the suspect's tokens, then of those of the companion's that the suspect did not record."""
+    ours, theirs = _roots(suspect), _roots(companion)
+    known = np.logical_and((suspect.tokens >= 0).any(axis=1), (companion.tokens >= 0).any(axis=1))
+    gained, in_companion = _difference(suspect.tokens, ours, companion.tokens, theirs)
+    lost, in_suspect = _difference(companion.tokens, theirs, suspect.tokens, ours)
+    first = np.where(in_companion, gained, np.maximum(gained, 0.0))
+    second = np.where(in_suspect, 0.0, np.minimum(-lost, 0.0))
+    weights: Float64 = np.concatenate([first, second], axis=1) * known[:, None]
+    return weights
+
+
+def alone(model: Likeliest) -> PlaceWeights:
+    """The roots of a model's own probabilities."""
+    return PlaceWeights(model.tokens, _roots(model))
+
+
+def _roots(model: Likeliest) -> Float64:
+    roots: Float64 = np.exp(np.minimum(model.values, 0.0) / 2.0)
+    return roots
+
+
+def _difference(
+    tokens: Tokens, roots: Float64, others: Tokens, other_roots: Float64
+) -> tuple[Float64, NDArray[np.bool_]]:
+    """Root minus the other's root of the same token, and whether the other recorded it; its smallest root where it did not."""
+    same = (tokens[:, :, None] == others[:, None, :]) & (others >= 0)[:, None, :]
+    found = same.any(axis=2)
+    at = same.argmax(axis=2)
+    smallest = np.where(others >= 0, other_roots, 1.0).min(axis=1, keepdims=True)
+    return roots - np.where(found, np.take_along_axis(other_roots, at, axis=1), smallest), found
+
+
+def weighed_windows(
+    texts: Sequence[Sequence[int] | Tokens],
+    weights: Sequence[PlaceWeights],
+    key: WatermarkKey,
+    *,
+    read_was_marked: bool,
+) -> Weighed:
+    """Weights by (context, token), added up over all places of a context; only its first where what was read may be marked.
+
+    Raises UsageError where there are not as many weights as tokens read, and for a scheme whose contexts are not independent: under
+    selfhash each token of a place has another list, and a layer of SynthID has no law of weighted sums here.
+    """
+    width = _width(key, read_was_marked)
+    if not contexts_are_independent(key):
+        raise UsageError(
+            "under this scheme shifts of whole predictions have no law here",
+            advice="read what is said of the likeliest token",
+        )
+    if len(texts) != len(weights) or any(len(a) != len(b.tokens) for a, b in zip(texts, weights, strict=True)):
+        raise UsageError("there is not one weight for each token read", advice="record what is found after every token")
+    occurred: set[bytes] = set()
+    contexts: list[Tokens] = []
+    at: list[Tokens] = []
+    tokens: list[Tokens] = []
+    values: list[Float64] = []
+    before = 0
+    for text, each in zip(texts, weights, strict=True):
+        runs = _runs(text, width - 1)
+        places = np.array(_first_ever(runs, occurred) if read_was_marked else range(len(runs)), dtype=np.int64)
+        runs, judged, weighs = runs[places], each.tokens[places + width - 2], each.weights[places + width - 2]
+        place, which = np.nonzero(_counts(runs, judged, weighs, key))
+        contexts.append(runs)
+        at.append(place + before)
+        tokens.append(judged[place, which])
+        values.append(weighs[place, which])
+        before += len(runs)
+    return _added_up(_joined(contexts, width - 1), at, tokens, values, read_was_marked)
+
+
+def _counts(runs: Tokens, judged: Tokens, weighs: Float64, key: WatermarkKey) -> NDArray[np.bool_]:
+    """Which weights are held against the key: of a token beyond its lists no key says anything."""
+    counts: NDArray[np.bool_] = (judged >= 0) & (weighs != 0.0)
+    if isinstance(key, GreenListKey):
+        within = np.asarray((runs < key.vocabulary).all(axis=1))
+        counts &= (judged < key.vocabulary) & within[:, None]
+    return counts
+
+
+def _added_up(
+    contexts: Tokens, at: list[Tokens], tokens: list[Tokens], values: list[Float64], follows: bool
+) -> Weighed:
+    """Weights of one context and token, at whatever place, as one."""
+    known, first, number = np.unique(contexts, axis=0, return_index=True, return_inverse=True)
+    in_turn = np.argsort(first)
+    known, number = known[in_turn], np.argsort(in_turn)[number.reshape(-1)]
+    place, token = (np.concatenate([np.empty(0, dtype=np.int64), *each]) for each in (at, tokens))
+    most = int(token.max(initial=0)) + 1
+    windows, of_window = np.unique(number[place] * most + token, return_inverse=True)
+    added = np.bincount(of_window.reshape(-1), weights=np.concatenate([np.empty(0), *values]), minlength=len(windows))
+    kept = added != 0.0
+    return Weighed(known, windows[kept] // most, windows[kept] % most, added[kept], follows)
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """Of each weight the number of its list, and whether its token is green there."""
+
+    lists: Tokens
+    weights: Float64
+    green: NDArray[np.bool_]
+
+
+def in_lists(weighed: Weighed, key: GreenListKey) -> Listed:
+    """The weights by the lists of a key; those after token 0, whose list no key moves, are left out.
+
+    Two contexts can have one list, because a seed has 32 bits: their weights are one where the token is one, and where weights follow what
+    was read only the context of a list that occurred first counts.
+    """
+    contexts = weighed.contexts
+    probes = np.concatenate([contexts, np.zeros((len(contexts), 1), dtype=np.int64)], axis=1)
+    seeds, first, of_context = np.unique(seeds_of(probes, key), return_index=True, return_inverse=True)
+    moved = contexts[:, -1] != 0
+    if weighed.follows:
+        moved &= first[of_context.reshape(-1)] == np.arange(len(contexts))
+    kept = moved[weighed.context]
+    lists, tokens = of_context.reshape(-1)[weighed.context][kept], weighed.tokens[kept]
+    windows, of_window = np.unique(lists * key.vocabulary + tokens, return_inverse=True)
+    weights = np.bincount(of_window.reshape(-1), weights=weighed.weights[kept], minlength=len(windows)).astype(float)
+    lists, tokens = windows // key.vocabulary, windows % key.vocabulary
+    green, drawn = np.zeros(len(windows), dtype=np.bool_), green_lists(key)
+    starts = np.searchsorted(lists, np.arange(len(seeds) + 1))
+    for number in np.unique(lists).tolist():
+        part = slice(starts[number], starts[number + 1])
+        green[part] = drawn(int(seeds[number]))[tokens[part]]
+    return Listed(lists, weights, green)
+
+
+def with_numbers(weighed: Weighed, key: GumbelKey | VllmGumbelKey) -> Float64:
+    """The number u of each weighted window, length n."""
+    windows = np.concatenate([weighed.contexts[weighed.context], weighed.tokens[:, None]], axis=1)
+    return vllm_uniforms(windows, key) if isinstance(key, VllmGumbelKey) else uniforms(windows, key)

@@ -57,7 +57,8 @@ class NextTokens:
 @dataclass(frozen=True)
 class Reading:
     """A text as a model reads it: `tokens`, and for each but the first the natural log-probability given those before it, with the
-    token that was the likeliest there and its own log-probability. The three last arrays are one shorter than `tokens`.
+    tokens that were the likeliest there, the likeliest first, and their own log-probabilities. The three last arrays are one shorter than
+    `tokens`; the two of the likeliest have a column for each.
     """
 
     tokens: Tokens
@@ -118,12 +119,12 @@ class RunningModel:
             found.append(torch.log_softmax(logits[:-1], -1).gather(1, said)[:, 0].double().numpy())
         return found
 
-    def readings(self, texts: Sequence[Text]) -> Iterator[Reading]:
-        """What it makes of each text as it reads it, in order."""
+    def readings(self, texts: Sequence[Text], likeliest: int = 1) -> Iterator[Reading]:
+        """What it makes of each text as it reads it, in order. `likeliest`: how many tokens are kept at each place."""
         torch = _torch()
         for tokens, logits in self._logits(texts):
             values = torch.log_softmax(logits[:-1].double(), -1)
-            best = values.max(-1)
+            best = torch.topk(values, min(likeliest, values.shape[-1]), dim=-1)
             said = values.gather(1, torch.as_tensor(tokens[1:, None]))[:, 0]
             yield Reading(
                 tokens=tokens, values=said.numpy(), likeliest=best.indices.numpy(), likeliest_values=best.values.numpy()

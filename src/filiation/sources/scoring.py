@@ -3,13 +3,13 @@
 Two kinds of rows, each with the text as its prompt:
 
     score:...   the log-likelihood of the whole text (natural logarithm): `log_probabilities` is [["", sum, []]], `options` is 1
-    read:...    what the model makes of each token: [[piece, log-probability, [[likeliest piece, its log-probability]]], ...],
-                pieces as the vocabulary spells them; nothing is known of the first token
+    read:...    what the model makes of each token: [[piece, log-probability, [[likeliest piece, its log-probability], ...]], ...],
+                pieces as the vocabulary spells them, as many of the likeliest as were asked for; nothing is known of the first token
 
 A model that puts a token of its own before a text is given it, and the whole text is scored; with others the first token is what the
 rest is given, and has no log-probability. A text that is longer than what the model reads at once is cut at the end of a token.
 `parameters` tells what was read ('bytes' and 'tokens', 'cut_at_byte' where it was cut) and by whom ('model' and 'tokenizer' are
-digests, 'dtype' is what was computed in).
+digests, 'dtype' is what was computed in, 'likeliest' how many tokens where it is more than one).
 """
 
 from __future__ import annotations
@@ -48,6 +48,12 @@ TOGETHER = 16
 DIGITS = 6
 """Decimals of a recorded log-probability."""
 
+FURTHER_DIGITS = 3
+"""Those of the likeliest after the first: fifty for each token make a transcript large, and a thousandth of their value is enough."""
+
+LIKELIEST = "likeliest"
+"""In `parameters`, where it is more than one: how many of the likeliest tokens were asked for."""
+
 FIELDS = ("text", "first", "second")
 _LINES = 'give one JSON object per line, {"text": "..."} or {"first": "...", "second": "..."}'
 
@@ -66,13 +72,15 @@ class FixedText:
 
 @dataclass(frozen=True)
 class Run:
-    """Who reads, as it is recorded beside every figure. `predictions`: rows of the second kind instead of the first."""
+    """Who reads, as it is recorded beside every figure. `predictions`: rows of the second kind instead of the first, with so many of the
+    `likeliest` tokens at each place."""
 
     name: str
     lineage: str
     lab: str
     settings: Mapping[str, str]
     predictions: bool
+    likeliest: int = 1
 
     @property
     def kind(self) -> str:
@@ -166,6 +174,8 @@ def _contradiction(run: Run, item: str, told: str) -> str:
         return "of another kind: scores and predictions are not kept in one file"
     recorded = json.loads(told)
     other = [key for key, value in run.settings.items() if recorded.get(key) != value]
+    if run.predictions and recorded.get(LIKELIEST, 1) != run.likeliest:
+        other.append("number of the likeliest tokens")
     return f"that were made with another {other[0]}" if other else ""
 
 
@@ -224,17 +234,25 @@ def fitting(model: RunningModel, text: str) -> str:
 def _told(model: RunningModel, tokens: Sequence[Any], run: Run) -> list[list[Any]]:
     """What is recorded of each text as log-probabilities."""
     if run.predictions:
-        return [_read(model, reading) for reading in model.readings(tokens)]
+        return [_read(model, reading) for reading in model.readings(tokens, run.likeliest)]
     return [[["", round(float(_finite(values, model).sum()), DIGITS), []]] for values in model.log_likelihoods(tokens)]
 
 
 def _read(model: RunningModel, reading: Reading) -> list[Any]:
     values, best = _finite(reading.values, model), _finite(reading.likeliest_values, model)
-    pieces, predicted = model.pieces(reading.tokens), model.pieces(reading.likeliest)
-    rest = zip(pieces[1:], values, predicted, best, strict=True)
+    pieces, most = model.pieces(reading.tokens), reading.likeliest.shape[1]
+    predicted = model.pieces(reading.likeliest.reshape(-1))
+    rest = [
+        [piece, round(float(value), DIGITS), _alternatives(predicted[at * most : (at + 1) * most], best[at])]
+        for at, (piece, value) in enumerate(zip(pieces[1:], values, strict=True))
+    ]
+    return [[pieces[0], None, []], *rest]
+
+
+def _alternatives(pieces: Sequence[str], values: Any) -> list[list[Any]]:
     return [
-        [pieces[0], None, []],
-        *([piece, round(float(a), DIGITS), [[other, round(float(b), DIGITS)]]] for piece, a, other, b in rest),
+        [piece, round(float(value), FURTHER_DIGITS if at else DIGITS)]
+        for at, (piece, value) in enumerate(zip(pieces, values, strict=True))
     ]
 
 
@@ -253,6 +271,8 @@ def _row(text: FixedText, part: str, tokens: int, values: list[Any], run: Run) -
     read: dict[str, Any] = {"bytes": size, "tokens": tokens}
     if len(part) < len(text.text):
         read["cut_at_byte"] = size
+    if run.likeliest > 1:
+        read[LIKELIEST] = run.likeliest
     empty: dict[str, Any] = dict.fromkeys(SCHEMA)
     return empty | {
         **EMPTY,
