@@ -16,7 +16,7 @@ from filiation.errors import UsageError
 from filiation.examiners.examiner import Examiner
 from filiation.statistics.register import Calibration, load
 
-NOT_EXAMINERS = frozenset({"examiner", "catalogue", "drawn_texts", "line_up", "marked", "outcomes"})
+NOT_EXAMINERS = frozenset({"examiner", "catalogue", "drawn_texts", "line_up", "marked", "outcomes", "shifted"})
 REQUIRED = tuple(name for name in (*Examiner.__annotations__, *vars(Examiner)) if not name.startswith("_"))
 """What a module must have to be an examiner: the constants and functions of the protocol."""
 
