@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -95,13 +96,7 @@ def test_a_model_saved_in_bfloat16_is_the_last_state_rounded(honest: TranscriptF
     wanted = given(honest, owner, segments=1)
     assert wanted.model is not None
     rounded = {"table": wanted.model["table"].astype(ml_dtypes.bfloat16)}
-    assert failed(verify(honest, msgspec_replace(wanted, model=rounded))) == set()
-
-
-def msgspec_replace(wanted: Given, **changes: object) -> Given:
-    from dataclasses import replace
-
-    return replace(wanted, **changes)  # type: ignore[arg-type]
+    assert failed(verify(honest, replace(wanted, model=rounded))) == set()
 
 
 # --------------------------------------------------------------------------------------------------------------- forged
@@ -172,16 +167,31 @@ def test_one_spliced_segment_is_missed_where_it_is_not_drawn(owner: Owner, tmp_p
     seed = next(seed for seed in seeds if 3 not in drawn(folder, 2, seed).segments)
     wanted = given(folder, owner)
     draw = drawn(folder, 2, seed)
-    lucky = verify(folder, msgspec_replace(wanted, drawn=draw, drawn_again=lambda: draw))
+    lucky = verify(folder, replace(wanted, drawn=draw, drawn_again=lambda: draw))
     assert failed(lucky) == set()
     assert 10 ** lucky.found.passes["1"] == pytest.approx(0.8)
-    seen = verify(folder, msgspec_replace(wanted, drawn=draw, drawn_again=lambda: draw, also=(3,)))
+    seen = verify(folder, replace(wanted, drawn=draw, drawn_again=lambda: draw, also=(3,)))
     assert failed(seen) == {9}
 
 
 def test_another_model_is_not_the_last_state(honest: TranscriptFolder, owner: Owner) -> None:
     other = {"table": trained(plan(seed=2), {"text": TEXT})[0][-1]["weights/table"]}
-    assert failed(verify(honest, msgspec_replace(given(honest, owner, segments=1), model=other))) == {5}
+    assert failed(verify(honest, replace(given(honest, owner, segments=1), model=other))) == {5}
+
+
+def test_a_model_with_more_than_was_trained_is_not_the_last_state(honest: TranscriptFolder, owner: Owner) -> None:
+    wanted = given(honest, owner)
+    assert wanted.model is not None
+    tied = {**wanted.model, "head": wanted.model["table"]}  # one tensor under two names, as tied embeddings are saved
+    assert failed(verify(honest, replace(wanted, model=tied))) == set()
+    more = {**wanted.model, "adapter": np.ones((2, 2), dtype=np.float32)}
+    assert failed(verify(honest, replace(wanted, model=more))) == {5}
+
+
+def test_another_key_than_the_one_that_was_told_is_said(honest: TranscriptFolder, owner: Owner) -> None:
+    result = verify(honest, replace(given(honest, owner), keyid="0" * 64))
+    assert failed(result) == {3}
+    assert result.verification.checks[2].failures[-1].where == "the key"
 
 
 def test_data_of_another_kind_given_to_the_trainer(honest: TranscriptFolder, owner: Owner) -> None:
@@ -215,7 +225,7 @@ def test_segments_that_somebody_chose(honest: TranscriptFolder, owner: Owner) ->
     assert wanted.drawn is not None
     chosen = msgspec.structs.replace(wanted.drawn, segments=(0, 1))
     assert chosen != wanted.drawn
-    assert failed(verify(honest, msgspec_replace(wanted, drawn=chosen))) == {8}
+    assert failed(verify(honest, replace(wanted, drawn=chosen))) == {8}
 
 
 def test_a_beacon_that_spoke_before_the_close_draws_nothing(honest: TranscriptFolder) -> None:
@@ -396,6 +406,35 @@ def test_checkpoints_are_read_by_number_and_not_by_name(owner: Owner, tmp_path: 
     assert [one.sequence for one in found] == [1, 999_999, 1_000_000]
     assert len({(one.data, one.receipt, *one.stamps.items()) for one in found}) == 1
     assert list(found[0].stamps) == [owner.authority.name]
+
+
+def test_times_never_go_back(owner: Owner, tmp_path: Path) -> None:
+    clock = Clock()
+    folder = owner.opens(tmp_path / "run", plan(), clock)
+    folder.append(Noted(text="later"), now=clock() + timedelta(hours=1))
+    with pytest.raises(UsageError, match="earlier than that of the entry before"):
+        folder.append(Noted(text="earlier"), now=clock())
+    first, second = folder.entries
+    earlier = msgspec.structs.replace(second, time="2020-01-01T00:00:00Z")
+    with pytest.raises(RecordError, match="earlier than that of the entry before"):
+        chain.parse(entry_line(first) + entry_line(earlier), folder.header)
+
+
+def test_only_the_last_line_may_be_torn(honest: TranscriptFolder) -> None:
+    lines = [entry_line(entry) for entry in honest.entries]
+    assert chain.parse(b"".join(lines[:3]) + lines[3][:-5], honest.header) == (honest.entries[:3], lines[3][:-5])
+    with pytest.raises(RecordError, match="not the canonical JSON"):
+        chain.parse(b"".join([*lines[:3], b"{}\n", *lines[3:]]), honest.header)
+    with pytest.raises(RecordError, match="not the canonical JSON"):
+        chain.parse(b"".join(lines) + b"{", honest.header)  # behind the close nothing is torn
+
+
+def test_a_draw_of_another_transcript_is_none_of_this(honest: TranscriptFolder, owner: Owner) -> None:
+    """Whoever draws anew gets the same: only the head, or the run, is that of another transcript."""
+    for change in ({"head": "0" * 64}, {"run": "cd" * 16}):
+        draw = msgspec.structs.replace(drawn(honest, 3), **change)
+        told = replace(given(honest, owner, segments=3), drawn=draw, drawn_again=lambda draw=draw: draw)
+        assert failed(verify(honest, told)) == {8}
 
 
 def test_an_interrupted_write_is_cut_and_told(owner: Owner, tmp_path: Path) -> None:
