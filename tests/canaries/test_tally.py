@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filiation.canaries.answers import Answers, Row, answers_in
+from filiation.canaries.answers import Answers, answers_in
 from filiation.canaries.canary import Canary
 from filiation.canaries.ranks import doubled_ranks, share_to_detect
 from filiation.canaries.scoring import score_of, scored, tallied
@@ -121,11 +121,10 @@ def canary(index: int) -> Canary:
     )
 
 
-def read(rows: Sequence[Row], canaries: int) -> Answers:
-    """Parameters are the text before the prompt."""
-    return answers_in(
-        rows, [canary(index) for index in range(canaries)], str, lambda text: (text,) if text else (), name="m"
-    )
+def read(rows: Sequence[tuple[str, str, str | None, str]], canaries: int) -> Answers:
+    """Parameters are the text before the prompt, which was not recorded."""
+    canaries_of = [canary(index) for index in range(canaries)]
+    return answers_in([(*row, "") for row in rows], canaries_of, str, lambda text: (text,) if text else (), name="m")
 
 
 def test_rows_are_read_by_their_prompt_and_the_first_of_each_counts() -> None:
@@ -155,3 +154,9 @@ def test_an_answer_before_which_an_option_was_named_is_none_whichever_it_was(bef
 def test_an_answer_under_another_system_prompt_counts_and_is_told() -> None:
     found = read([("q0", "alpha", None, "You are a bravoure of help."), ("q1", "alpha", None, "greedy")], 2)
     assert (found.texts, found.led, found.prompted) == ({0: "alpha", 1: "alpha"}, 0, 1)
+
+
+def test_a_row_that_is_named_after_another_prompt_than_was_asked_is_no_answer() -> None:
+    rows = [("q0", "alpha", None, "", "q0, and the answer is alpha"), ("q1", "alpha", None, "", "q1")]
+    found = answers_in(rows, [canary(0), canary(1)], str, lambda _: (), name="m")
+    assert found.texts == {1: "alpha"}

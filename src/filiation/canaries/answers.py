@@ -10,12 +10,13 @@ import msgspec
 from filiation.canaries.canary import Canary, names_an_option
 from filiation.canaries.ranks import option_log_probabilities
 
-COLUMNS = ("prompt_id", "text", "log_probabilities", "parameters")
+COLUMNS = ("prompt_id", "text", "log_probabilities", "parameters", "prompt")
 ORDER = ("prompt_id", "sample", "text", "log_probabilities")
 """The columns of a table of recorded answers that are read, and the order of its rows: that of the samples, whoever wrote the file."""
 
-Row = tuple[str, str, str | None, str]
-"""Of one recorded answer: the id of its prompt, its text, and as JSON the log-probabilities of its tokens, or None, and its parameters."""
+Row = tuple[str, str, str | None, str, str]
+"""Of one recorded answer: the id of its prompt, its text; as JSON the log-probabilities of its tokens, or None, and its parameters; and
+the prompt, empty where it was not recorded."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,11 @@ def answers_in(
     texts: dict[int, str] = {}
     log_probabilities: dict[int, tuple[float, ...]] = {}
     further = led = prompted = 0
-    for identity, text, told, parameters in rows:
+    for identity, text, told, parameters, prompt in rows:
         canary = wanted.get(identity)
-        if canary is None:
+        if canary is None or (
+            prompt and prompt_id(prompt) != identity
+        ):  # what was asked is not what the row is named after
             continue
         before = texts_told(parameters)
         if any(names_an_option(each, canary.options) for each in before):
