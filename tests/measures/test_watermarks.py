@@ -280,6 +280,17 @@ def test_uniform_numbers_are_hmac_and_nothing_else() -> None:
     assert uniforms(np.array([window]), GumbelKey(secret=SECRET))[0] == (bits + 0.5) / 2**53
 
 
+def test_a_number_lies_in_the_upper_half_where_its_first_bit_is_set() -> None:
+    import hmac
+
+    windows, key = np.arange(1000).reshape(200, 5), GumbelKey(secret=SECRET)
+    packed = [b"filiation gumbel 1" + row.astype("<i8").tobytes() for row in windows]
+    bits = [hmac.digest(bytes.fromhex(SECRET), each, "sha256")[7] >> 7 for each in packed]
+    seen = gumbel_reading(windows, key)
+    assert (seen.upper_half, seen.windows) == (sum(bits), 200)
+    assert seen.score == pytest.approx(-np.log(1.0 - uniforms(windows, key)).sum())
+
+
 def test_each_window_counts_once_over_all_texts() -> None:
     texts = [[1, 2, 3, 1, 2, 4], [1, 2, 3]]
     assert distinct(windows_of(texts, 3)).tolist() == [[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 2, 4]]
