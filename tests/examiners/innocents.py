@@ -26,8 +26,16 @@ from filiation.canaries.scoring import Answers, Opened, score_of, tallied
 from filiation.evidence import Finding, Relation, Relations
 from filiation.examiners import private_twins, training_order
 from filiation.examiners.drawn_texts import PARAMETERS
+from filiation.examiners.shifted import score_under
 from filiation.lots.drawing import order_of, second_is_published, stream
-from filiation.measures.radioactivity import closed_windows, contexts_are_independent, open_windows
+from filiation.measures.radioactivity import (
+    Likeliest,
+    closed_windows,
+    contexts_are_independent,
+    open_windows,
+    shift,
+    weighed_windows,
+)
 from filiation.measures.watermarks import (
     GreenListKey,
     GumbelKey,
@@ -170,6 +178,71 @@ def radioactivity(scheme: str, draws: int) -> dict[str, list[Figure | None]]:
             windows = open_windows(read, predicted, key, read_was_marked=contexts_are_independent(key))
             found[kind].append(figure_of(windows, key))
     return found
+
+
+# ---------------------------------------------------------------------------------------------- shifts from a companion
+
+Chances = NDArray[np.float64]
+
+SHIFTED: dict[str, Callable[[Sequence[Text], int, int], Chances]] = {
+    "skilled": lambda texts, text, at: _tempered(texts[text][at], 1.3),
+    "less sure": lambda texts, text, at: _tempered(texts[text][at], 0.4),
+    "of another language": lambda texts, text, at: OTHER_LANGUAGE.chances[texts[text][at]],
+    "constant": lambda _texts, _text, _at: _peaked(5),
+    "the last word again": lambda texts, text, at: _peaked(texts[text][at]),
+    "learns from all texts before": lambda texts, text, at: _counted([*texts[:text], texts[text][: at + 1]], texts[text][at]),
+    "learns two words from all texts before": lambda texts, text, at: _counted_after_two(
+        [*texts[:text], texts[text][: at + 1]], texts[text][max(0, at - 1) : at + 1]
+    ),
+}  # fmt: skip
+"""The chances after texts[text][: at + 1]; the companion knows the language."""
+OTHER_LANGUAGE = Language(seed=2)
+
+
+def _tempered(word: int, power: float) -> Chances:
+    chances = LANGUAGE.chances[word] ** power + 1e-6
+    return chances / chances.sum()  # type: ignore[no-any-return]
+
+
+def _peaked(word: int) -> Chances:
+    return np.where(np.arange(WORDS) == word, 0.9, 0.1 / (WORDS - 1))
+
+
+def _counted(texts: Sequence[Text], word: int) -> Chances:
+    counts = LANGUAGE.chances[word] + 1e-3
+    for text in texts:
+        for one, two in pairwise(text):
+            counts[two] += 2.0 * (one == word)
+    return counts / counts.sum()  # type: ignore[no-any-return]
+
+
+def _counted_after_two(texts: Sequence[Text], words: Text) -> Chances:
+    counts = LANGUAGE.chances[words[-1]] + 1e-3
+    for text in texts:
+        for at in range(len(text) - 2):
+            counts[text[at + 2]] += 2.0 * (text[at : at + 2] == words)
+    return counts / counts.sum()  # type: ignore[no-any-return]
+
+
+def shifts(scheme: str, draws: int) -> dict[str, list[Figure | None]]:
+    """Texts are marked, as strongly as they can be; only schemes with independent contexts have such a test."""
+    found: dict[str, list[Figure | None]] = {kind: [] for kind in SHIFTED}
+    for number in range(draws):
+        key, rng = SCHEMES[scheme].another(stream(seeded(scheme, "shift", number))), np.random.default_rng(number)
+        read = prompts_under(key, rng)
+        companion = [_of_all_words([_tempered(word, 1.0) for word in text]) for text in read]
+        for kind, chances in SHIFTED.items():
+            suspect = [
+                _of_all_words([chances(read, text, at) for at in range(len(read[text]))]) for text in range(len(read))
+            ]
+            weights = [shift(one, other) for one, other in zip(suspect, companion, strict=True)]
+            score = score_under(weighed_windows(read, weights, key, read_was_marked=True), key)
+            found[kind].append((score.log10_p(key.log10_keys), score.log10_e(key.log10_keys)))
+    return found
+
+
+def _of_all_words(chances: Sequence[Chances]) -> Likeliest:
+    return Likeliest(np.tile(np.arange(WORDS), (len(chances), 1)), np.log(np.array(chances)))
 
 
 # ------------------------------------------------------------------------------------------------------- order and twins
@@ -324,6 +397,8 @@ def everything(draws: int) -> Iterator[tuple[str, str, list[Figure | None]]]:
     for scheme in SCHEMES:
         for name, simulated in (("watermark", watermarks), ("radioactivity", radioactivity)):
             yield from ((f"{name}, {scheme}", kind, found) for kind, found in simulated(scheme, draws).items())
+        if contexts_are_independent(SCHEMES[scheme]):
+            yield from ((f"shift, {scheme}", kind, found) for kind, found in shifts(scheme, draws).items())
     for controls in CONTROLLED:
         for name, drawn in (("training order", orders), ("private twins", twins)):
             yield from ((f"{name}, {controls}", kind, found) for kind, found in drawn(controls, draws).items())

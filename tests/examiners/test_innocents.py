@@ -12,7 +12,18 @@ import numpy as np
 import pytest
 
 from filiation.canaries.opening import Statistic
-from tests.examiners.innocents import Figure, canaries, e_of, excess, orders, p_of, radioactivity, twins, watermarks
+from tests.examiners.innocents import (
+    Figure,
+    canaries,
+    e_of,
+    excess,
+    orders,
+    p_of,
+    radioactivity,
+    shifts,
+    twins,
+    watermarks,
+)
 
 Found = dict[str, list[Figure | None]]
 Simulated = Callable[[str, int], Found]
@@ -31,6 +42,12 @@ def check(found: Found) -> None:
 def test_keys_drawn_anew_accuse_nobody(simulated: Simulated, scheme: str, keys: int) -> None:
     """Parrots of marked prompts, models that learn from them in context, constants, copies."""
     check(simulated(scheme, keys))
+
+
+@pytest.mark.parametrize(("scheme", "keys"), [("Gumbel", 12), ("vLLM", 8), ("green list", 8)])
+def test_shifts_from_a_companion_accuse_nobody_under_keys_drawn_anew(scheme: str, keys: int) -> None:
+    """Models that learn from the marked text they read, that are surer or less sure than the companion, of another language, constant."""
+    check(shifts(scheme, keys))
 
 
 @pytest.mark.parametrize("statistic", ["agreements", "ranks"])
