@@ -59,7 +59,7 @@ def remark(section: OutcomeSection) -> str:
     proposition = wording.PROPOSITION_TITLES[outcome.proposition]
     kind = wording.KIND_TITLES[section.kind]
     if section.constructed and section.kind == "finding":
-        kind += f" ({wording.IN_A_WORD})"
+        kind += f" ({wording.in_a_word(outcome)})"
     told = f"{proposition}, null {wording.NULL_TITLES[outcome.null]}. {kind}: {wording.visible(outcome.reason)}"
     if section.ranking is not None and section.ranking.ranks_nothing:
         # An inconclusive outcome has said so itself, as its reason.

@@ -163,6 +163,7 @@ EXPOSURE = (
     "or through others, it does not say."
 )
 IN_A_WORD = "of exposure, if its premises hold"
+UNDETECTED = "nothing detected"
 ABSENCE = (
     "The absence of a mark says nothing: marks can be filtered out, diluted or trained away, and what was read may not have been "
     "learned."
@@ -660,6 +661,18 @@ FIVE_PER_CENT = -1.301
 """log10 of 0.05 as findings are rounded: a p of exactly 0.05 is not above it."""
 
 
+def undetected(outcome: Outcome) -> bool:
+    """Whether a finding by construction stays above the p from which on it counts as detected."""
+    if not isinstance(outcome, Finding) or outcome.null is not Null.CONSTRUCTION:
+        return False
+    return outcome.log10_p > outcome.power.threshold_log10_p
+
+
+def in_a_word(outcome: Outcome) -> str:
+    """What a finding by construction is of, for a cell: nobody reads 'a finding of exposure' where none was detected."""
+    return UNDETECTED if undetected(outcome) else IN_A_WORD
+
+
 def reading(outcome: Outcome) -> str:
     """What may be read into a finding, beyond its sentence; empty where it says everything."""
     if not isinstance(outcome, Finding):
@@ -671,7 +684,7 @@ def reading(outcome: Outcome) -> str:
         )
     elif outcome.log10_p > FIVE_PER_CENT and outcome.null is Null.POPULATION:
         remarks.append("Unrelated models stand as high this often: what the test could have seen is under 'power'.")
-    elif outcome.log10_p > outcome.power.threshold_log10_p and outcome.null is Null.CONSTRUCTION:
+    elif undetected(outcome):
         remarks.append("That does not count as detected, and speaks for neither side.")
     elif outcome.log10_p > FIVE_PER_CENT:
         remarks.append(
