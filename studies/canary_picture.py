@@ -1,8 +1,10 @@
 """The picture of the survival study: what distillation leaves, by exposures and by share of the text, and what other treatment leaves.
 
-Dots are the share kept by the likeliest answers, with its interval; small dots the lineages, where there are several. Rings are the lead of
-the labelled option: 0 where it stands in the middle of the options by log-probability, as by chance, and 1 where it is always first.
-Beside every dot stands how many batches of 256 canaries reach 10^-12 at that share.
+Dots are the share kept by the likeliest answers, the mean of the lineages; small dots beside them are the lineages, and lines go as far
+as another lineage would be found, where there are three. Of a single lineage the line is broken and shows its counting alone. Rings are
+the lead of the labelled option: 0 where it stands in the middle of the options by log-probability, as by chance, and 1 where it is
+always first. Beside every dot stands how many batches of 256 canaries reach 10^-12 at that share, and at the worst lineage's where that
+differs.
 """
 
 from __future__ import annotations
@@ -14,17 +16,17 @@ from typing import Any
 from markupsafe import Markup
 
 from filiation.report.svg import drawing, element, line, text
-from studies.canary_table import batches, by_share
+from studies.canary_table import by_share
 
 _STYLE = """
 .picture{background:#fff;font-family:system-ui,sans-serif}.label{font-size:9px;fill:#444}.head{font-size:11px;fill:#111;font-weight:600}
 .axis{stroke:#999;stroke-width:.7}.grid{stroke:#e4e4e4;stroke-width:.7}.text{stroke:#0b5c8c;fill:#0b5c8c}
 .logits{stroke:#b3541e;fill:#b3541e}.treated{stroke:#333;fill:#333}.span{stroke-width:1}.ring{fill:#fff;stroke-width:1}.curve{fill:none;stroke-width:1.6}
-.lineage{stroke:none;fill:#8aa}.told{font-size:8px;stroke:none}
+.alone{stroke-dasharray:2 1.5}.lineage{stroke:none;fill:#799}.told{font-size:8px;stroke:none}
 """
 _LEFT, _RIGHT = 44.0, 388.0
 _CURVES = (34.0, 170.0)
-_SHARES = (286.0, 392.0)
+_SHARES = (298.0, 404.0)
 _ROWS_TOP, _ROW = 476.0, 15.0
 _NAMES, _BATCHES = 196.0, 296.0
 _LEAST_SHARE = 1 / 64
@@ -53,9 +55,10 @@ def _heights(between: tuple[float, float]) -> Iterator[Markup]:
 
 
 def _dot(row: Row, x: float, between: tuple[float, float], class_: str) -> Iterator[Markup]:
-    for kept in row.get("kept by lineage", ()):
-        yield element("circle", cx=x, cy=_y(kept, between), r=1.2, class_="lineage")
-    yield line(x, _y(row["kept low"], between), x, _y(row["kept high"], between), f"span {class_}")
+    for kept in _lineages(row):
+        yield element("circle", cx=x - 4.5, cy=_y(kept, between), r=1.2, class_="lineage")
+    if row["kept low"] is not None:
+        yield line(x, _y(row["kept low"], between), x, _y(row["kept high"], between), f"{_span(row)} {class_}")
     yield element("circle", cx=x, cy=_y(row["kept"], between), r=2.4, class_=class_)
 
 
@@ -63,9 +66,20 @@ def _polyline(places: Sequence[tuple[float, float]], class_: str) -> Markup:
     return element("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), class_=f"curve {class_}")
 
 
+def _lineages(row: Row) -> Sequence[float]:
+    """The shares that are shown beside the mean: none of a single lineage."""
+    kept: Sequence[float] = row["kept by lineage"]
+    return kept if len(kept) > 1 else ()
+
+
+def _span(row: Row) -> str:
+    return "span" if _lineages(row) else "span alone"
+
+
 def _few(row: Row) -> str:
-    """Batches at the share that was kept."""
-    return f"{row['batches']:,}" if row["batches"] else "-"
+    """Batches at the mean, and at the worst lineage where that takes others."""
+    told = [f"{row[name]:,}" if row[name] else "-" for name in ("batches", "batches of the worst")]
+    return told[0] if told[0] == told[1] else "/".join(told)
 
 
 # ---------------------------------------------------------------------------------------------------------- by exposures
@@ -82,7 +96,14 @@ def _by_exposures(points: Sequence[Row]) -> Iterator[Markup]:
         yield text(_x(row["exposures"]), bottom + 12, str(row["exposures"]), text_anchor="middle")
         yield text(_x(row["exposures"]), bottom + 23, f"{row['share of text']:.0%}", text_anchor="middle")
     yield text(8, bottom + 60, "exposures; their share of all text; batches of 256 for 10^-12 (text, logits)")
-    yield text(8, bottom + 72, "Rings: lead of the label by ranks, 0 by chance")
+    yield text(
+        8,
+        bottom + 72,
+        "Rings: lead of the label by ranks, 0 by chance. Small dots: lineages, of which the dot is the mean",
+    )
+    yield text(
+        8, bottom + 84, "Lines: another lineage, 95 % (from three on); broken: one lineage, its canaries counted"
+    )
 
 
 def _x(exposures: int) -> float:
@@ -144,9 +165,12 @@ def _treatments(rows: Sequence[Row]) -> Iterator[Markup]:
         y = _ROWS_TOP + _ROW * number + 6
         yield text(_NAMES - 8, y + 3, _name(row), text_anchor="end")
         yield element("circle", cx=_across(_lead(row)), cy=y, r=2.4, class_="ring treated")
-        yield line(_across(row["kept low"]), y, _across(row["kept high"]), y, "span treated")
+        for kept in _lineages(row):
+            yield element("circle", cx=_across(kept), cy=y - 4, r=1.2, class_="lineage")
+        if row["kept low"] is not None:
+            yield line(_across(row["kept low"]), y, _across(row["kept high"]), y, f"{_span(row)} treated")
         yield element("circle", cx=_across(row["kept"]), cy=y, r=2.4, class_="treated")
-        yield text(_BATCHES + 6, y + 3, batches(row), "told treated")
+        yield text(_BATCHES + 6, y + 3, _few(row), "told treated")
 
 
 def _lead(row: Row) -> float:

@@ -31,10 +31,10 @@ from torch import Tensor, nn
 from filiation.canaries.canary import Canary
 from filiation.canaries.planting import mixed, training_lines
 from filiation.canaries.scoring import Answers
+from studies.canary_figures import LOG10_ALPHA, POWER, by_agreements, by_ranks
 from studies.canary_lines import BEACON, COHORT, KEY, OPTIONS, Writing, made_canaries, ordinary
 from studies.canary_models import answers, fine_tune, option_log_probabilities
-from studies.canary_survival import LOG10_ALPHA, POWER, by_agreements, by_ranks
-from studies.canary_table import line, table
+from studies.canary_table import alone, table
 from studies.zoo.corpus import read_corpus
 from studies.zoo.training import settle
 
@@ -187,7 +187,7 @@ class Study:
             told = Answers("model", dict(zip(prompts, texts, strict=True)))
             row = {"said": said} | by_agreements(told, self.canaries, decoys)
             row["seconds"] = round(time.process_time() - started, 1)
-            print(line(said, row), row["decoys"], row["unparsable"], row["seconds"], flush=True)
+            print(said, alone(row, row["of"]), row["decoys"], row["unparsable"], row["seconds"], flush=True)
             found.append(row)
             started = time.process_time()
         return {
@@ -224,7 +224,7 @@ def main() -> None:
         if not chosen.pilot:
             RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     told = found["agreements"]
-    print(table("model", told["canaries"], [line(row["said"], row) for row in told["points"]]))
+    print(table("model", told["canaries"], [(row["said"], row) for row in told["points"]]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """How well planted canaries survive: what is done to weights, and distillation into a student that never saw a planted line.
 
-    python -m studies.canary_survival                 # full: 256 canaries, two lineages, about twenty-five minutes of one core
-    python -m studies.canary_survival --lineages 1    # the first of them alone
+    python -m studies.canary_survival                 # full: 256 canaries, three lineages, about forty minutes of one core
+    python -m studies.canary_survival --lineage 3     # the third of them alone; the others stay as they were published
+    python -m studies.canary_survival --published     # runs nothing: tables and picture anew from the results
     python -m studies.canary_survival --size small    # 32 canaries, under three minutes; prints, writes nothing
 
 A base is pre-trained on code and chat lines, then fine-tuned on chat lines in which each canary stands `dose` times; a sibling is
@@ -18,7 +19,7 @@ Of each model: agreements of its likeliest answers with the labels, and the rank
 functions that a verifier runs. Trained models and answers are kept under `.cache/canary-survival`; a run that was stopped goes on.
 
 A lineage has its own base, stranger, canaries, labels and other text. The first has every point, the further ones the main ones; of a point
-that several have, the weakest p is shown, and the interval that holds all of theirs (`studies.canary_table`).
+that several have, each lineage is shown, the weakest p, and where one more would be found (`studies.canary_lineages`).
 
 Writes `studies/results/canary_survival.json` and `docs/pictures/canary-survival.svg` after each lineage, and prints the docs' tables.
 """
@@ -28,7 +29,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,18 +39,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import ndtri
 
 from filiation.canaries.canary import Canary
-from filiation.canaries.opening import Statistic
 from filiation.canaries.planting import chat_line, mixed, training_lines
-from filiation.canaries.scoring import Answers, Counted, Field, canaries_needed, read_answers
-from filiation.statistics.intervals import share_interval
+from studies.canary_figures import POWER, figures
+from studies.canary_lineages import together
 from studies.canary_lines import (
     BEACON,
     COHORT,
     KEY,
-    OPTIONS,
     Row,
     Writing,
     made_canaries,
@@ -75,8 +72,6 @@ CACHE = ROOT / ".cache" / "canary-survival"
 RESULTS = ROOT / "studies" / "results" / "canary_survival.json"
 PICTURE = ROOT / "docs" / "pictures" / "canary-survival.svg"
 RECIPE_VERSION = 1  # raise it when a method changes what it makes
-BATCH_OF_CANARIES = 256
-LOG10_ALPHA, POWER = -12.0, 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,27 +142,25 @@ PLANS = {
         seed=3,
     ),
 }
-FURTHER = {
-    "full": (
-        replace(
-            PLANS["full"],
-            doses=(16, 64),
-            arms=("text",),
-            exposures=(4, 16, 64),
-            shares=(),
-            treatments=(
-                "tune-tests-brief",
-                "tune-stories-brief",
-                "lora-tests",
-                "int4",
-                "pruned-0.5",
-                "merged-unplanted",
-            ),
-            seed=31,
-        ),
-    )
-}
-"""Lineages after the first, with their main points only."""
+SECOND = replace(
+    PLANS["full"],
+    doses=(16, 64),
+    arms=("text",),
+    exposures=(4, 16, 64),
+    shares=(),
+    treatments=("tune-tests-brief", "tune-stories-brief", "lora-tests", "int4", "pruned-0.5", "merged-unplanted"),
+    seed=31,
+)
+THIRD = replace(
+    SECOND,
+    doses=(4, 16, 64),
+    exposures=(0, 1, 4, 8, 16, 64),
+    shares=((16, 0), (16, 8192)),
+    treatments=(*SECOND.treatments, "tune-tests-heavy", "tune-stories-heavy", "lora-stories", "merged-stranger"),
+    seed=1031,
+)
+FURTHER = {"full": (SECOND, THIRD)}
+"""Lineages after the first, with the points that matter; a lineage uses its seed and the two hundred numbers after it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -443,135 +436,7 @@ class Study:
         return {"exposures": exposures, "share of text": round(planted / (planted + other), 4)}
 
 
-# ------------------------------------------------------------------------------------------------------------- figures
-
-
-def figures(asked: Mapping[str, Any], canaries: Sequence[Canary], decoys: Sequence[Canary]) -> dict[str, Any]:
-    """What a verifier counts, unpaid, and what it says of the share that survives and of the canaries that are needed."""
-    texts = {int(index): text for index, text in asked["texts"].items()}
-    scores = {int(index): tuple(each) for index, each in asked["log probabilities"].items()}
-    said = Answers("model", texts, scores)
-    return (
-        by_agreements(said, canaries, decoys)
-        | by_ranks(said, canaries)
-        | {
-            "log10 p of the decoys by ranks": _counted(decoys, said, "ranks").log10_p,
-            "loss": round(asked["loss"], 3),
-        }
-    )
-
-
-def by_ranks(said: Answers, canaries: Sequence[Canary]) -> dict[str, Any]:
-    """The part of the figures that needs the options' log-probabilities alone."""
-    worth = read_answers(canaries, said, "ranks").worth
-    ranks = np.array([each[label] for each, label in zip(worth, _labels(canaries)[0], strict=True)]) / 2
-    return {
-        "mean rank": round(float(ranks.mean()) / (OPTIONS - 1), 4),
-        "log10 p by ranks": _counted(canaries, said, "ranks").log10_p,
-        "batches by ranks, about": batches_by_ranks(ranks),
-    }
-
-
-def by_agreements(said: Answers, canaries: Sequence[Canary], decoys: Sequence[Canary]) -> dict[str, Any]:
-    """The part of the figures that needs the answers' text alone."""
-    agreed, beside = _counted(canaries, said, "agreements"), _counted(decoys, said, "agreements")
-    low, high = share_interval(agreed.count, len(canaries))
-    kept = survival(agreed.count / len(canaries))
-    return {
-        "agreements": agreed.count,
-        "of": len(canaries),
-        "unparsable": agreed.unparsable,
-        "kept": round(kept, 4),
-        "kept low": round(survival(low), 4),
-        "kept high": round(survival(high), 4),
-        "log10 p": agreed.log10_p,
-        "batches": batches_needed(kept),
-        "batches at most": batches_needed(survival(low)),
-        "decoys": beside.count,
-        "log10 p of the decoys": beside.log10_p,
-    }
-
-
-def _labels(canaries: Sequence[Canary]) -> Any:
-    return Field(tuple(canaries), BEACON).labels(KEY, [COHORT])
-
-
-def _counted(canaries: Sequence[Canary], said: Answers, statistic: Statistic) -> Counted:
-    reading = read_answers(canaries, said, statistic)
-    return reading.counted(int(reading.totals(_labels(canaries))[0]))
-
-
-def survival(share: float) -> float:
-    """The share of canaries kept when `share` of the answers agree: s in share = s + (1 - s) / M; below 0 by chance."""
-    return (share - 1 / OPTIONS) / (1 - 1 / OPTIONS)
-
-
-def batches_needed(kept: float) -> int | None:
-    """Batches of 256 to be opened together for log10 p <= -12 with 95 % power, exact; None where nothing is kept."""
-    if kept <= 0:
-        return None
-    return math.ceil(canaries_needed(min(kept, 1.0), OPTIONS, LOG10_ALPHA, POWER) / BATCH_OF_CANARIES)
-
-
-def batches_by_ranks(ranks: np.ndarray) -> int | None:
-    """The same for the sum of ranks, by the normal law with the mean and the variance of the ranks that were seen.
-
-    None where their mean is within two standard errors of what chance gives.
-    """
-    expected, variance = (OPTIONS - 1) / 2, (OPTIONS**2 - 1) / 12
-    gained = float(ranks.mean()) - expected
-    if gained <= 2 * math.sqrt(variance / len(ranks)):
-        return None
-    threshold = -float(ndtri(10**LOG10_ALPHA)) * math.sqrt(variance)
-    certainty = float(ndtri(POWER)) * float(ranks.std())
-    return math.ceil(((threshold + certainty) / gained) ** 2 / BATCH_OF_CANARIES)
-
-
-def together(lineages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What is published: every lineage as it was measured, and of each point the figures of all lineages that have it."""
-    rows: dict[str, list[Mapping[str, Any]]] = {}
-    for lineage in lineages:
-        for row in lineage["points"]:
-            rows.setdefault(row["name"], []).append(row)
-    return {
-        "canaries": lineages[0]["plan"]["canaries"],
-        "options": OPTIONS,
-        "log10 alpha": LOG10_ALPHA,
-        "power": POWER,
-        "parameters": lineages[0]["parameters"],
-        "points": [pooled(of_one) for of_one in rows.values()],
-        "lineages": [dict(lineage) for lineage in lineages],
-    }
-
-
-def pooled(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One point over its lineages: the share kept of all their canaries, the widest interval, the weakest p.
-
-    The interval goes from the lowest lower limit to the highest upper one of the lineages' own: no smaller for there being several,
-    because canaries of one lineage are forgotten together.
-    """
-    kept = sum(row["agreements"] for row in rows) / sum(row["of"] for row in rows)
-    low = min(row["kept low"] for row in rows)
-    by_ranks = [row["batches by ranks, about"] for row in rows]
-    same = ("name", "group", "said", "settings", "exposures", "share of text")
-    return {name: rows[0][name] for name in same if name in rows[0]} | {
-        "agreements": [row["agreements"] for row in rows],
-        "of": rows[0]["of"],
-        "kept": round(survival(kept), 4),
-        "kept by lineage": [row["kept"] for row in rows],
-        "kept low": low,
-        "kept high": max(row["kept high"] for row in rows),
-        "log10 p": max(row["log10 p"] for row in rows),
-        "mean rank": round(sum(row["mean rank"] for row in rows) / len(rows), 4),
-        "log10 p by ranks": max(row["log10 p by ranks"] for row in rows),
-        "batches": batches_needed(survival(kept)),
-        "batches at most": batches_needed(low),
-        "batches by ranks, about": None if None in by_ranks else max(by_ranks),
-        "decoys": [row["decoys"] for row in rows],
-        "log10 p of the decoys": min(row["log10 p of the decoys"] for row in rows),
-        "log10 p of the decoys by ranks": min(row["log10 p of the decoys by ranks"] for row in rows),
-        "loss": [row["loss"] for row in rows],
-    }
+# ----------------------------------------------------------------------------------------------------------- the command
 
 
 def line_of(row: Mapping[str, Any]) -> str:
@@ -585,22 +450,54 @@ def line_of(row: Mapping[str, Any]) -> str:
     )
 
 
+def published(plans: Mapping[int, Plan]) -> dict[int, dict[str, Any]]:
+    """The lineages of these plans that were measured before, by number."""
+    before = json.loads(RESULTS.read_text())["lineages"] if RESULTS.exists() else []
+    by_plan = {json.dumps(lineage["plan"]): lineage for lineage in before}
+    wanted = {number: json.dumps(asdict(plan)) for number, plan in plans.items()}
+    return {number: by_plan[plan] for number, plan in wanted.items() if plan in by_plan}
+
+
+def write(found: Mapping[str, Any]) -> None:
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    PICTURE.write_text(picture(found))
+
+
+def told(found: dict[str, Any]) -> dict[str, Any]:
+    """The same, printed as the docs' tables."""
+    print(tables(found))
+    for row in (row for row in found["points"] if row["batches"] and min(row["power at the mean's batches"]) < POWER):
+        print(f"{row['name']}: with the mean's {row['batches']} batches power", *row["power at the mean's batches"])
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="python -m studies.canary_survival", description=__doc__)
     parser.add_argument("--size", choices=sorted(PLANS), default="full")
-    parser.add_argument("--lineages", type=int, metavar="N", help="no more than the first N of them")
+    parser.add_argument(
+        "--lineage", type=int, nargs="+", metavar="N", help="these alone, from 1; others stay as published"
+    )
+    parser.add_argument(
+        "--published", action="store_true", help="run nothing: tables and picture anew from the results"
+    )
     parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR", help="where models are kept")
     chosen = parser.parse_args(arguments)
+    if chosen.published:
+        found = together(json.loads(RESULTS.read_text())["lineages"])
+        write(found)
+        return told(found)
     settle("cpu")
-    lineages: list[dict[str, Any]] = []
-    for plan in (PLANS[chosen.size], *FURTHER.get(chosen.size, ()))[: chosen.lineages]:
-        lineages.append(Study(plan, chosen.cache, lambda line: print(line, flush=True)).run())
-        found = together(lineages)
+    plans = dict(enumerate((PLANS[chosen.size], *FURTHER.get(chosen.size, ())), 1))
+    if not set(chosen.lineage or ()) <= set(plans):
+        parser.error(f"lineages of this size: 1 to {len(plans)}")
+    measured: dict[int, dict[str, Any]] = {}
+    for number in chosen.lineage or plans:
+        measured[number] = Study(plans[number], chosen.cache, lambda line: print(line, flush=True)).run()
+        lineages = published(plans) | measured
+        found = together([lineages[each] for each in sorted(lineages)])
         if chosen.size == "full":
-            RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-            PICTURE.write_text(picture(found))
-    print(tables(found))
-    return found
+            write(found)
+    return told(found)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -29,41 +29,71 @@ def parts(found: Mapping[str, Any]) -> dict[str, str]:
         "student's exposures, share of text": [(_student(row), row) for row in rows if row["group"] == "student"],
         "exposures, share of text": [(_student(row), row) for row in by_share(rows)],
     }
-    lines = {head: [line(name, row) for name, row in chosen] for head, chosen in named.items() if chosen}
-    return {head: table(head, found["canaries"], of_one) for head, of_one in lines.items()}
+    return {head: table(head, found["canaries"], of_one) for head, of_one in named.items() if of_one}
 
 
-def table(head: str, of: int, lines: Sequence[str]) -> str:
-    """Lines of a table under its head; one column is for each cell of theirs."""
-    names = (
-        head,
-        f"agreements of {of}",
-        "share kept (95 %)",
-        "log10 p",
-        "batches",
-        "log10 p by ranks",
-        "batches by ranks",
-    )
-    columns = lines[0].count("|") - 1
-    return "\n".join([f"| {' | '.join(names[:columns])} |", "|---" * columns + "|", *lines])
+def table(head: str, of: int, rows: Sequence[tuple[str, Row]]) -> str:
+    """A table under its head, a line for each named point."""
+    lines = [{head: name} | cells(row, of) for name, row in rows]
+    return "\n".join([_line(lines[0]), "|---" * len(lines[0]) + "|", *(_line(each.values()) for each in lines)])
 
 
-def line(name: str, row: Row) -> str:
-    """One point; its agreements are a number, or one for each lineage. Without log-probabilities there are no ranks."""
-    agreed = row["agreements"] if isinstance(row["agreements"], int) else ", ".join(map(str, row["agreements"]))
-    kept = f"{_share(row['kept'])} ({_share(row['kept low'])} to {_share(row['kept high'])})"
-    cells = [name, str(agreed), kept, _log(row["log10 p"]), batches(row)]
-    if "log10 p by ranks" in row:
-        cells += [_log(row["log10 p by ranks"]), str(row["batches by ranks, about"] or "-")]
-    return f"| {' | '.join(cells)} |"
+def _line(told: Iterable[str]) -> str:
+    return f"| {' | '.join(told)} |"
+
+
+def cells(row: Row, of: int) -> dict[str, str]:
+    """One point by the heads of its columns: that of one model, or that of several lineages."""
+    return over_lineages(row, of) if "kept by lineage" in row else alone(row, of)
+
+
+def alone(row: Row, of: int) -> dict[str, str]:
+    """A point of one model, by its answers."""
+    expected, at_most = row["batches"], row["batches at most"]
+    further = "" if expected == at_most else f" (up to {at_most:,})" if at_most else " (no upper limit)"
+    return {
+        f"agreements of {of}": str(row["agreements"]),
+        "share kept (95 %)": f"{_share(row['kept'])} ({_between(row)})",
+        "log10 p": _log(row["log10 p"]),
+        "batches": f"{_count(expected)}{further}",
+    }
+
+
+def over_lineages(row: Row, of: int) -> dict[str, str]:
+    """A point of several lineages, or of one of them alone."""
+    kept = row["kept by lineage"]
+    span = f" ({_share(min(kept))} to {_share(max(kept))})" if len(kept) > 1 else ""
+    return {
+        f"agreements of {of}": ", ".join(map(str, row["agreements"])),
+        "share kept (lineages)": f"{_share(row['kept'])}{span}",
+        "another lineage, 95 %": another(row),
+        "log10 p": _log(row["log10 p"]),
+        "batches: mean / worst / limit": batches(row),
+        "log10 p by ranks": _log(row["log10 p by ranks"]),
+        "batches by ranks": _count(row["batches by ranks, about"]),
+    }
+
+
+def another(row: Row) -> str:
+    """The interval, or why there is none."""
+    if row["kept low"] is None:
+        return "two are too few"
+    return f"counted: {_between(row)}" if len(row["kept by lineage"]) == 1 else _between(row)
 
 
 def batches(row: Row) -> str:
-    """Batches at the share that was kept, and where they differ at the interval's lower limit; a dash where nothing is kept."""
-    expected, at_most = row["batches"], row["batches at most"]
-    if expected == at_most:
-        return f"{expected:,}" if expected else "-"
-    return f"{expected:,} ({f'up to {at_most:,}' if at_most else 'no upper limit'})"
+    """Batches at the share that was kept, at that of the worst lineage, and at the interval's lower limit; a dash where nothing is kept."""
+    names = ("batches", "batches of the worst", "batches at most")
+    told = [_count(row[name]) for name in (names if row["kept low"] is not None else names[:2])]
+    return told[0] if len(set(told)) == 1 else " / ".join(told)
+
+
+def _count(number: int | None) -> str:
+    return f"{number:,}" if number else "-"
+
+
+def _between(row: Row) -> str:
+    return f"{_share(row['kept low'])} to {_share(row['kept high'])}"
 
 
 def _share(kept: float) -> str:

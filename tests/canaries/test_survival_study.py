@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,30 +14,20 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binom, chi2_contingency
 
 from filiation.canaries import labels
 from filiation.canaries.ranks import log10_sum_tail
 from filiation.statistics.intervals import share_interval
+from studies.canary_figures import LOG10_ALPHA, POWER, batches_by_ranks, batches_needed, figures, power_of, survival
+from studies.canary_lineages import another_lineage, dispersion, pooled, together
 from studies.canary_lines import BEACON, COHORT, KEY, OPTIONS, batches
 from studies.canary_models import answers, option_log_probabilities, teachers_logits
 from studies.canary_picture import picture
 from studies.canary_smollm2 import averaged, edited, pruned, rounded
-from studies.canary_survival import (
-    FURTHER,
-    PLANS,
-    RESULTS,
-    Point,
-    Study,
-    batches_by_ranks,
-    batches_needed,
-    figures,
-    points,
-    pooled,
-    survival,
-    together,
-)
+from studies.canary_survival import FURTHER, PLANS, RESULTS, Point, Study, main, points, published
+from studies.canary_table import another, parts
 from studies.canary_table import batches as batches_told
-from studies.canary_table import parts
 from studies.zoo.architectures import configuration, fresh
 
 pytestmark = pytest.mark.long
@@ -112,6 +104,7 @@ def test_answers_that_all_agree_are_counted_as_such(study: Study) -> None:
     assert row["mean rank"] == 1.0
     assert row["log10 p"] == pytest.approx(-16 * np.log10(16), abs=0.02)
     assert row["batches"] == 1
+    assert row["agreements by kind"] == {kind: [of, of] for kind, of in Counter(each.kind for each in label).items()}
 
 
 @pytest.mark.parametrize(("kept", "batches"), [(1.0, 1), (0.25, 1), (0.1, 3), (0.05, 10), (0.0, None), (-0.01, None)])
@@ -200,7 +193,8 @@ def _row(point: Point) -> dict[str, Any]:
         "kept low": 0.4,
         "kept high": 0.6,
         "batches": 1,
-        "batches at most": 2,
+        "batches of the worst": 2,
+        "batches at most": 3,
     }
 
 
@@ -240,18 +234,29 @@ def _measured(agreements: int, found: dict[str, dict[str, Any]]) -> dict[str, An
     return found[WANTED[-1]] | said | kept | {"agreements": agreements}
 
 
-def test_a_point_of_several_lineages_has_the_widest_interval_and_the_weakest_p(
+def test_a_point_of_several_lineages_has_the_weakest_p_and_the_interval_of_another(
     found: dict[str, dict[str, Any]],
 ) -> None:
     weak = _measured(6, found) | {"log10 p": -3.1, "batches by ranks, about": None, "log10 p of the decoys": -0.5}
     strong = _measured(15, found) | {"log10 p": -16.0, "batches by ranks, about": 1, "log10 p of the decoys": 0.0}
-    row = pooled([strong, weak])
-    assert row["agreements"] == [15, 6]
-    assert row["kept"] == pytest.approx(survival(21 / 32), abs=1e-4)
-    assert (row["kept low"], row["kept high"]) == (weak["kept low"], strong["kept high"])
+    row = pooled([strong, weak, strong])
+    assert row["agreements"] == [15, 6, 15]
+    assert row["kept"] == pytest.approx(survival(36 / 48), abs=1e-4)
+    assert (row["kept low"], row["kept high"]) == pytest.approx(
+        [survival(s) for s in another_lineage([15, 6, 15], 16)], abs=1e-4
+    )
     assert (row["log10 p"], row["log10 p of the decoys"]) == (-3.1, -0.5)
     assert row["batches by ranks, about"] is None
-    assert row["batches at most"] == batches_needed(weak["kept low"])
+    assert row["batches of the worst"] == batches_needed(survival(6 / 16))
+    assert row["batches at most"] == batches_needed(survival(another_lineage([15, 6, 15], 16)[0]))
+
+
+def test_two_lineages_stand_for_themselves(found: dict[str, dict[str, Any]]) -> None:
+    row = pooled([_measured(15, found), _measured(6, found)])
+    assert row["kept by lineage"] == [survival(15 / 16), survival(6 / 16)]
+    assert (row["kept low"], row["kept high"], row["batches at most"]) == (None, None, None)
+    assert another(row) == "two are too few"
+    assert batches_told(row | {"batches of the worst": 2}) == "1 / 2"
 
 
 def test_one_lineage_is_shown_as_it_was_measured(found: dict[str, dict[str, Any]]) -> None:
@@ -260,25 +265,87 @@ def test_one_lineage_is_shown_as_it_was_measured(found: dict[str, dict[str, Any]
     assert all(alone[name] == row[name] for name in ("kept low", "kept high", "log10 p", "batches by ranks, about"))
 
 
-def test_further_lineages_have_points_of_the_first_only_and_other_seeds() -> None:
+@pytest.mark.parametrize("number", [3, 4, 5])
+@pytest.mark.parametrize("spread", [0.0, 0.03, 0.1])
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
+def test_the_interval_of_another_lineage_against_simulation(number: int, spread: float, share: float) -> None:
+    """Lineages that scatter normally by angle, and are counted: one more lies within in 95 % of cases or more."""
+    rng = np.random.default_rng([number, round(100 * spread), round(10 * share)])
+    angles = np.arcsin(np.sqrt(share)) + spread * rng.standard_normal((2000, number + 1))
+    counts = rng.binomial(256, np.sin(np.clip(angles, 0, np.pi / 2)) ** 2)
+    inside = [low <= row[-1] / 256 <= high for row in counts for low, high in [another_lineage(row[:-1], 256)]]
+    assert np.mean(inside) > 0.95 - 4 * np.sqrt(0.05 * 0.95 / 2000)
+
+
+def test_lineages_that_agree_by_luck_do_not_narrow_the_interval_below_what_counting_makes() -> None:
+    for number in (3, 4, 5):
+        low, high = another_lineage([128] * number, 256)
+        counted = share_interval(128, 256)
+        assert low < counted[0] < counted[1] < high
+
+
+def test_the_dispersion_by_kind_against_scipy_and_where_there_is_none() -> None:
+    counts = {"bird": [10, 29], "tree": [27, 29], "unit": [20, 28]}
+    table = [[agreed, of - agreed] for agreed, of in counts.values()]
+    assert dispersion(counts) == pytest.approx(chi2_contingency(table).statistic / 2, abs=0.01)
+    assert dispersion({"bird": [4, 4], "tree": [5, 5]}) is None
+    assert dispersion({"bird": [0, 4], "tree": [0, 5]}) is None
+
+
+def test_the_batches_of_the_worst_lineage_are_enough_in_every_lineage_and_one_fewer_is_not() -> None:
+    for point in json.loads(RESULTS.read_text())["points"]:
+        needed, shares = point["batches of the worst"], np.array(point["agreements"]) / point["of"]
+        if needed is not None:
+            assert all(_power(256 * needed, share) >= POWER for share in shares)
+            assert needed == 1 or _power(256 * (needed - 1), min(shares)) < POWER
+
+
+def test_power_in_each_lineage_against_the_binomial_law_of_scipy() -> None:
+    for number, share in [(1, 0.2), (1, 0.3), (6, 0.09), (13, 0.1)]:
+        assert power_of(number, share) == pytest.approx(_power(256 * number, share), rel=1e-6)
+
+
+def _power(canaries: int, share: float) -> float:
+    """The chance that p <= 10^-12 where a canary agrees with this one."""
+    threshold = binom.isf(10**LOG10_ALPHA, canaries, 1 / OPTIONS) + 1
+    return float(binom.sf(threshold - 1, canaries, share))
+
+
+def test_further_lineages_have_points_of_the_first_only_and_numbers_of_their_own() -> None:
     for size, plans in FURTHER.items():
         first = {point.name for point in points(PLANS[size])}
         assert all({point.name for point in points(plan)} <= first for plan in plans)
-        assert len({plan.seed for plan in (PLANS[size], *plans)}) == 1 + len(plans)
+        seeds = sorted(plan.seed for plan in (PLANS[size], *plans))
+        assert all(later - earlier > 200 for earlier, later in itertools.pairwise(seeds))
+
+
+def test_what_is_published_was_measured_by_the_plans_as_they_are() -> None:
+    plans = dict(enumerate((PLANS["full"], *FURTHER["full"]), 1))
+    assert list(published(plans).values()) == json.loads(RESULTS.read_text())["lineages"]
+    assert published({1: replace(PLANS["full"], seed=4)}) == {}
+
+
+def test_a_lineage_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--size", "smoke", "--lineage", "2"])
+    assert "lineages of this size: 1 to 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("expected", "at_most", "told"),
+    ("expected", "worst", "at_most", "told"),
     [
-        (1, 1, "1"),
-        (3, 12, "3 (up to 12)"),
-        (8, None, "8 (no upper limit)"),
-        (None, None, "-"),
-        (1156, 2000, "1,156 (up to 2,000)"),
+        (1, 1, 1, "1"),
+        (3, 5, 12, "3 / 5 / 12"),
+        (8, 9, None, "8 / 9 / -"),
+        (None, None, None, "-"),
+        (1156, None, None, "1,156 / - / -"),
     ],
 )
-def test_batches_as_the_table_tells_them(expected: int | None, at_most: int | None, told: str) -> None:
-    assert batches_told({"batches": expected, "batches at most": at_most}) == told
+def test_batches_as_the_table_tells_them(
+    expected: int | None, worst: int | None, at_most: int | None, told: str
+) -> None:
+    row = {"batches": expected, "batches of the worst": worst, "batches at most": at_most, "kept low": 0.0}
+    assert batches_told(row) == told
 
 
 def test_the_page_holds_the_tables_of_the_published_results() -> None:
