@@ -189,7 +189,7 @@ def test_every_link_leads_somewhere_on_the_page(pages, kind):
 
 
 def test_errors_of_the_tests_of_one_proposition_stand_side_by_side_with_their_limits(whole, text):
-    tables = re.findall(r'<table class="parts errors">.*?</table>', whole, re.DOTALL)
+    tables = re.findall(r'<table class="parts stacking errors">.*?</table>', whole, re.DOTALL)
     assert len(tables) == 2  # design, and weights
     assert max(tables, key=len).count('<span class="test">weights.') == 4
     start = text.index(wording.ERRORS_TOLD)
@@ -417,3 +417,19 @@ def test_a_ledger_that_says_too_much_does_not_block_the_report(found):
     page = render(replace(view, entries=entries), draft=False)
     assert "perfect match" not in page
     assert f"it stands in the ledger at entry {len(entries)}" in page
+
+
+def test_tables_that_grow_with_a_case_stack_on_a_telephone(pages) -> None:
+    """A row for each test and a column for each model, digests of files: beside one another they would scroll sideways."""
+    seen = set()
+    for page in pages.values():
+        for kinds, body in re.findall(r'<table class="([^"]*)">(.*?)</table>', page, re.DOTALL):
+            grows = {"errors", "matrix", "digests"} & set(kinds.split())
+            if not grows or "names" in re.sub(r"<tbody.*", "", body, flags=re.DOTALL):  # the ledger in full wraps
+                continue
+            seen |= grows
+            assert "stacking" in kinds.split()
+            rows = re.findall(r"<tr>(.*?)</tr>", body.partition("<tbody>")[2], re.DOTALL)
+            assert rows
+            assert all(len(re.findall(r"<td", row)) == row.count('data-label="') for row in rows)
+    assert seen == {"errors", "matrix", "digests"}

@@ -10,14 +10,18 @@ import json
 import os
 import pickle
 import re
+import struct
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +33,8 @@ from filiation.errors import MissingExtra, UsageError
 from filiation.report import case_html, case_pdf
 from filiation.report.page_tree import LACKING, PRINTED, page_tree, printable, told
 from tests.report import case_sample, sample
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "cases"
 
 pytestmark = pytest.mark.xdist_group("case reports")  # what is made for all of them is made once
 
@@ -323,3 +329,46 @@ def test_without_typst_it_is_said_what_to_install(monkeypatch):
     with pytest.raises(MissingExtra, match="typst") as refused:
         case_pdf.render(case(), draft=False, made=MADE)
     assert "pip install" in refused.value.advice
+
+
+# ------------------------------------------------------------------------------------------------------- page by page
+
+
+def grey(png: bytes) -> np.ndarray:
+    """A PNG of eight bits a channel as greys between 0 and 255, rows by columns; written from the specification of PNG."""
+    width, height, _, colours = struct.unpack(">IIBB", png[16:26])
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[colours]
+    at, packed = 8, b""
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        packed += png[at + 8 : at + 8 + length] if png[at + 4 : at + 8] == b"IDAT" else b""
+        at += length + 12
+    rows = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(height, 1 + width * channels)
+    image = np.zeros((height + 1, width + 1, channels), np.int64)
+    for y, (kind, *line) in enumerate(rows.tolist(), 1):
+        for x, value in enumerate(np.reshape(line, (width, channels)), 1):
+            left, up, corner = image[y, x - 1], image[y - 1, x], image[y - 1, x - 1]
+            away = [abs(left + up - corner - other) for other in (left, up, corner)]
+            nearest = np.where(
+                (away[0] <= away[1]) & (away[0] <= away[2]), left, np.where(away[1] <= away[2], up, corner)
+            )
+            image[y, x] = (value + (0, left, up, (left + up) // 2, nearest)[kind]) % 256
+    return image[1:, 1:, :3].mean(axis=2)
+
+
+def filled(png: bytes) -> float:
+    """How far down a page something stands that is no frame, between header (0) and footer (1)."""
+    page = grey(png)
+    height, width = page.shape
+    inside = page[int(0.09 * height) : int(0.925 * height), int(0.14 * width) : int(0.86 * width)]
+    marked = np.flatnonzero((inside < 200).sum(axis=1) >= 3)
+    return float((marked[-1] + 1) / len(inside)) if len(marked) else 0.0
+
+
+def test_pages_of_statements_are_not_left_half_empty() -> None:
+    """The example case with planted marks: a statement by construction is longer than a page, and what follows it begins on its last."""
+    (report,) = (EXAMPLES / "planted" / "reports").glob("*.html")
+    pages = case_pdf.pictures_of_pages(
+        report.read_text("utf-8"), case="a" * 32, head="b" * 64, draft=False, made=MADE, ppi=20
+    )
+    assert np.mean([filled(page) for page in pages[1:4]]) > 0.85
