@@ -102,6 +102,11 @@ def test_common_places_are_where_both_have_read_equally_far() -> None:
     assert second.tolist() == [0, 2, 3]
 
 
+def test_before_the_first_character_nothing_was_read() -> None:
+    first, second = common_places([0, 0, 2], [0, 2])  # special tokens end where the text begins
+    assert (first.tolist(), second.tolist()) == ([2], [1])
+
+
 @examples
 @given(ends=st.lists(st.integers(1, 300), unique=True, max_size=40).map(sorted))
 def test_one_tokenizer_has_every_place_in_common(ends: list[int]) -> None:

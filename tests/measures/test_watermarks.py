@@ -36,8 +36,10 @@ from filiation.measures.watermarks import (
     synthid_reading,
     uniforms,
     vllm_reading,
+    vllm_uniforms,
     vllm_words,
     windows_of,
+    within_vocabulary,
 )
 from filiation.measures.watermarks.green_list import distinct_by_list
 from filiation.measures.watermarks.synthid import ones_under_every_key, shifted_table
@@ -289,6 +291,18 @@ def test_a_number_lies_in_the_upper_half_where_its_first_bit_is_set() -> None:
     seen = gumbel_reading(windows, key)
     assert (seen.upper_half, seen.windows) == (sum(bits), 200)
     assert seen.score == pytest.approx(-np.log(1.0 - uniforms(windows, key)).sum())
+
+
+def test_what_24_bits_could_give_too_much_is_taken_off_each_window() -> None:
+    windows, key = np.arange(1000).reshape(200, 5), VllmGumbelKey(key=7)
+    scores = -np.log1p(-vllm_uniforms(windows, key))
+    assert vllm_reading(windows, key).score == pytest.approx(scores.sum() - 200 * np.log1p(2.0**-24), rel=1e-12)
+
+
+def test_the_first_token_beyond_a_vocabulary_is_beyond_it() -> None:
+    key = GreenListKey(vocabulary=50, hashing_key=7)
+    kept = within_vocabulary(np.array([[3, 49], [3, 50], [50, 3]]), key)
+    assert kept.tolist() == [[3, 49]]
 
 
 def test_each_window_counts_once_over_all_texts() -> None:
