@@ -187,7 +187,7 @@ class Study:
             told = Answers("model", dict(zip(prompts, texts, strict=True)))
             row = {"said": said} | by_agreements(told, self.canaries, decoys)
             row["seconds"] = round(time.process_time() - started, 1)
-            print(said, alone(row, row["of"]), row["decoys"], row["unparsable"], row["seconds"], flush=True)
+            print(said, *alone(row, row["of"]).values(), row["decoys"], row["unparsable"], row["seconds"], flush=True)
             found.append(row)
             started = time.process_time()
         return {

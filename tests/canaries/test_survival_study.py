@@ -24,9 +24,10 @@ from studies.canary_lineages import another_lineage, dispersion, pooled, togethe
 from studies.canary_lines import BEACON, COHORT, KEY, OPTIONS, batches
 from studies.canary_models import answers, option_log_probabilities, teachers_logits
 from studies.canary_picture import picture
+from studies.canary_smollm2 import RESULTS as SMOLLM2
 from studies.canary_smollm2 import averaged, edited, pruned, rounded
 from studies.canary_survival import FURTHER, PLANS, RESULTS, Point, Study, main, points, published
-from studies.canary_table import another, parts
+from studies.canary_table import another, parts, table
 from studies.canary_table import batches as batches_told
 from studies.zoo.architectures import configuration, fresh
 
@@ -352,8 +353,14 @@ def test_the_page_holds_the_tables_of_the_published_results() -> None:
     page = (ROOT / "docs" / "canaries.md").read_text()
     published = json.loads(RESULTS.read_text())
     assert published == together(published["lineages"])
-    for table in parts(published).values():
-        assert table in page
+    for told in parts(published).values():
+        assert told in page
+
+
+def test_the_page_holds_the_table_of_smollm2() -> None:
+    told = json.loads(SMOLLM2.read_text())["agreements"]
+    rows = [(row["said"], row) for row in told["points"]]
+    assert table("model", told["canaries"], rows) in (ROOT / "docs" / "canaries.md").read_text()
 
 
 def test_the_caches_of_two_plans_are_two(tmp_path: Path) -> None:
