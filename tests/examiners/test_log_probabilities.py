@@ -9,13 +9,21 @@ from typing import Any
 import polars as pl
 import pytest
 
-from filiation.evidence import Absent, Finding, Inconclusive
+from filiation.evidence import Absent, Finding, Inconclusive, Relations
 from filiation.examiners import log_probabilities
+from filiation.examiners.catalogue import calibration
 from filiation.examiners.examiner import Subject
 from filiation.investigation import compare
 from filiation.measures.log_probabilities import scores_of
+from filiation.sources.running import load_model
+from filiation.sources.scoring import FixedText, Run
+from filiation.sources.scoring import scored as scored_by
 from filiation.sources.simulated import scored, world
 from filiation.sources.transcripts import PREFIX, TranscriptSource, prompt_id
+from filiation.statistics.register import empty
+from studies import log_probabilities as study
+from studies.zoo import Zoo
+from studies.zoo.corpus import read_corpus
 from tests.worlds import register
 
 ASKED = {"open": 4, "problem": 0, "choice": 0, "borderline": 0, "nonsense": 0}
@@ -38,7 +46,9 @@ def compared(file: Path, suspect: str) -> Any:
 
 
 def test_without_a_register_the_scores_are_shown_and_nothing_is_said(recording: Path) -> None:
-    _, outcome = compared(recording, "lab-2-a, fine-tune")
+    found, _ = compared(recording, "lab-2-a, fine-tune")
+    relations = found.relations["log_probabilities"]
+    (outcome,) = log_probabilities.judge(relations, (), empty(log_probabilities.NAME))
     assert isinstance(outcome, Inconclusive)
     assert outcome.reason.startswith("not validated")
     assert outcome.components
@@ -56,11 +66,47 @@ def test_a_child_stands_before_all_controls_and_a_stranger_among_them(
     assert outcome.log10_p >= outcome.resolution_log10_p
 
 
-def row(values: list[Any], options: int | None) -> dict[str, Any]:
+def test_the_shipped_register_is_what_the_study_counted() -> None:
+    told = json.loads(study.RESULTS.read_text())
+    assert calibration(log_probabilities).entries == (study.entry(told),)
+    assert study.broken_promises(told) == []
+
+
+def test_real_models_as_filiation_score_records_them(zoo: Zoo, tmp_path: Path) -> None:
+    """Truth: what was rounded to eight bits is the same model. Eight founders are no line-up, whatever the score."""
+    founders = [
+        name
+        for name in zoo.names
+        if zoo.tree.members[name].method == "found" and zoo.group("base-a", name) == "stranger"
+    ]
+    text = read_corpus().parts["validation"].encode().decode("ascii", "ignore")
+    texts = [FixedText(f"held out:{at}", text[97 * at : 97 * (at + 1)]) for at in range(40)]
+    frames = []
+    for name in ("base-a", "int8", *founders):
+        run = Run(name, name, name, {"dtype": "float32", "model": name, "tokenizer": ""}, predictions=False)
+        frames += [some.frame for some in scored_by(load_model(zoo[name]), texts, run)]
+    file = tmp_path / "scores.parquet"
+    pl.concat(frames).write_parquet(file)
+    subjects = []
+    for name in ("base-a", "int8", *founders):
+        source = TranscriptSource(file, name)
+        seen = log_probabilities.observe(source)
+        assert not isinstance(seen, Absent)
+        subjects.append(Subject(source=source, observation=seen))
+    relation = log_probabilities.line_up(subjects[0], subjects[1], subjects[2:], 0)
+    assert not isinstance(relation, Absent)
+    suspect, *others = relation.content["scores"][0][1:]
+    assert suspect > 9000 > max(others)
+    (outcome,) = log_probabilities.judge(Relations(pair=relation), (), calibration(log_probabilities))
+    assert isinstance(outcome, Inconclusive)
+    assert "too few unrelated controls" in outcome.reason
+
+
+def row(values: list[Any], options: int | None, parameters: str = "{}") -> dict[str, Any]:
     return {
         "model": "one", "lineage": "", "lab": "", "item": "", "prompt_id": prompt_id("p"), "prompt": "p", "sample": 0,
         "text": "a", "answer": None, "gold": None, "options": options, "finish_reason": None,
-        "log_probabilities": json.dumps(values), "parameters": "{}", "time": None, "source_sha256": "",
+        "log_probabilities": json.dumps(values), "parameters": parameters, "time": None, "source_sha256": "",
     }  # fmt: skip
 
 
@@ -71,6 +117,16 @@ READ = {
     "tokens of a generated answer": ([["a", -1.0, [["a", -1.0], ["b", -2.0]]]], None, 0),
     "something else": ([3], 1, 0),
 }
+
+
+def test_a_text_that_was_cut_is_another_text(tmp_path: Path) -> None:
+    """Truth: a context shorter than the text leaves the sum of a part, which no other model was asked about."""
+    frame = scored(world(5, labs=10, lineages=2, prompts=ASKED), 1)
+    whole, cut = (row([["", -30.0, []]], 1, told) for told in ('{"bytes":90}', '{"bytes":40,"cut_at_byte":40}'))
+    for name, rows in (("whole", [whole]), ("cut", [cut])):
+        pl.DataFrame(rows, schema=frame.schema).write_parquet(tmp_path / f"{name}.parquet")
+    assert scores_of(TranscriptSource(tmp_path / "whole.parquet")) == {(prompt_id("p"), 0): -30.0}
+    assert scores_of(TranscriptSource(tmp_path / "cut.parquet")) == {}
 
 
 @pytest.mark.parametrize("case", READ)

@@ -1,8 +1,9 @@
 """Do two models find the same texts likelier than unrelated models do?
 
-Looked at: log-likelihoods of fixed texts, as evaluation logs record them for every option of a multiple choice, whatever the model
-then chose. What everybody finds likely is taken away, and the suspect is ranked among control lineages by the correlation of what
-is left (measures/log_probabilities.py). The null is *by population*: p is at least 1 / (N + 1) for N control lineages.
+Looked at: log-likelihoods of fixed texts, as `filiation score` records them of one's own models, and evaluation logs for every option
+of a multiple choice, whatever the model then chose. What everybody finds likely is taken away, and the suspect is ranked among control
+lineages by the correlation of what is left (measures/log_probabilities.py). The null is *by population*: p is at least 1 / (N + 1) for
+N control lineages.
 
 Only texts that all were asked about are used. Log-probabilities of generated answers are not: which tokens two models both list
 depends on how much they agree, and a comparison over those would favour the suspect over the controls before it began.
@@ -45,20 +46,24 @@ TESTS = (
         id="log_probabilities.kinship",
         proposition=Proposition.OUTPUTS,
         alternative="trained without the reference, its outputs, or an ancestor of it",
-        relation_class="one model, or a fine-tune or another version of it",
+        relation_class="one model, rounded, pruned, adapted or trained on a little; or a student of its outputs",
         characteristic=Characteristic.INDIVIDUAL,
         null=Null.POPULATION,
         formula="(k + 1) / (N + 1), rank among control lineages by correlation of log-likelihoods, items' and models' means removed",
     ),
 )
-CLAIMS = ("same model", "fine-tune", "version")
+CLAIMS = ("same model", "version")
 ASSUMPTIONS = (
-    "Without a common origin, the suspect is exchangeable with a model of each control lineage.",
+    "Without a common origin, the suspect is exchangeable with a model of each control lineage: of a like design, tuned as far, and on "
+    "texts as near to those that were scored.",
     "Everybody was asked about the same texts, written before any of the answers was seen.",
 )
 LIMITATIONS = (
     "Models trained on the same data, or on outputs of one teacher, find the same texts likely without a common ancestor.",
+    "What a model likes follows what it was last taught: fine-tunes on other text are mostly missed, merges and long training altogether.",
+    "Strangers of one design stand nearer to each other: where few controls are of the reference's design, a rank says little more.",
     "Direction is not told.",
+    "Not validated on real models: strangers were counted on small models of one design and one tokenizer, over source code.",
 )
 REFERENCES = ("Besag and Clifford 1989, Generalized Monte Carlo significance tests (rank p-values)",)
 DEMANDS = Demands(prompts=30, lineages=19, labs=10, controls=30)
@@ -78,7 +83,7 @@ def observe(source: Source, progress: Progress = silent) -> Observation | Absent
         return seen
     if not scores_of(source):
         return Absent(
-            reason="no log-likelihoods of fixed texts were recorded (options of a multiple choice, all of them scored)"
+            reason="no log-likelihoods of fixed texts were recorded (texts read whole, or options of a multiple choice, all of them scored)"
         )
     return seen
 

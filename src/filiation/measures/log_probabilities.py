@@ -63,14 +63,17 @@ def kinship(values: Matrix) -> Matrix:
 
 
 def scores_of(source: Source) -> Scores:
-    """The log-likelihoods of fixed texts that were recorded. A row counts where every option was scored, of the first sample alone."""
+    """The log-likelihoods of fixed texts that were recorded: of every option of a question, or of a text that was read whole.
+
+    A row counts where every option was scored, of the first sample alone. A text that was cut is another text than the whole of it.
+    """
     transcript = source.transcript()
     if isinstance(transcript, Absent):
         return {}
-    rows = transcript.frame.select("prompt_id", "sample", "options", "log_probabilities").iter_rows()
+    rows = transcript.frame.select("prompt_id", "sample", "options", "log_probabilities", "parameters").iter_rows()
     found: Scores = {}
-    for prompt, sample, options, recorded in rows:
-        values = _values(recorded) if sample == 0 and options else []
+    for prompt, sample, options, recorded, parameters in rows:
+        values = _values(recorded) if sample == 0 and options and not _was_cut(parameters) else []
         if len(values) == options:
             found |= {(prompt, at): value for at, value in enumerate(values)}
     return found
@@ -105,6 +108,11 @@ def per_byte(source: Source, scale: int = 1_000_000) -> dict[str, int]:
         if len(values) == 1 and size and abs(values[0]) / size <= MOST_NATS:
             found.setdefault(prompt, set()).add(round(values[0] / size * scale))
     return {prompt: told.pop() for prompt, told in found.items() if len(told) == 1}
+
+
+def _was_cut(parameters: str) -> bool:
+    settings = json_or_none(parameters)
+    return isinstance(settings, dict) and "cut_at_byte" in settings
 
 
 def _bytes_read(parameters: str, text: str) -> int:
