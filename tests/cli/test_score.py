@@ -87,6 +87,23 @@ def test_predictions_are_the_likeliest_tokens_and_add_up_to_the_score(zoo: Zoo, 
     )
 
 
+def test_as_many_of_the_likeliest_as_asked_for_the_likeliest_first(zoo: Zoo, tmp_path: Path) -> None:
+    file, outs = lines(tmp_path / "a.jsonl", {"text": TEXTS[0]}), [tmp_path / "one.parquet", tmp_path / "five.parquet"]
+    run(zoo["base-a"], "--texts", file, "-o", outs[0], "--predictions")
+    run(zoo["base-a"], "--texts", file, "-o", outs[1], "--predictions", "--likeliest", "5")
+    one, five = (json.loads(pl.read_parquet(out)["log_probabilities"][0]) for out in outs)
+    assert [others[:1] for _, _, others in five] == [others for _, _, others in one]
+    for _, _, others in five[1:]:
+        assert len({piece for piece, _ in others}) == 5
+        assert [value for _, value in others[1:]] == sorted((value for _, value in others[1:]), reverse=True)
+        assert sum(10 ** (value / 2.302585) for _, value in others) <= 1.0 + 1e-2
+    for out, further in ((outs[0], ["--likeliest", "5"]), (outs[1], [])):
+        with pytest.raises(UsageError, match="another number of the likeliest"):
+            run(zoo["base-a"], "--texts", file, "-o", out, "--predictions", *further)
+    with pytest.raises(UsageError, match="of predictions"):
+        run(zoo["base-a"], "--texts", file, "-o", tmp_path / "none.parquet", "--likeliest", "5")
+
+
 def test_a_run_goes_on_and_keeps_what_others_said(zoo: Zoo, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     some = lines(tmp_path / "some.jsonl", {"text": TEXTS[0]})

@@ -49,7 +49,7 @@ def score(
         int,
         typer.Option(
             min=1,
-            max=1000,
+            max=200,
             help="With --predictions: how many of the likeliest tokens are recorded at each place; 50 for the shift of radioactivity.",
         ),
     ] = 1,
