@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from filiation.errors import UsageError
 from filiation.evidence import Absent, Finding, Inconclusive, NotExamined, Outcome, Relation, Relations
 from filiation.examiners import private_twins as twins_examiner
 from filiation.examiners import training_order as order_examiner
-from filiation.examiners.drawn_texts import UNRELATED
+from filiation.examiners.drawn_texts import MOST_SEARCHED, UNRELATED, choices_of
 from filiation.examiners.examiner import Examiner, Subject
 from filiation.investigation import compare
 from filiation.lots import documents, drawn_order, drawn_twins
@@ -256,14 +256,54 @@ def test_relatives_by_declaration_and_partial_recordings_are_no_controls(world: 
     assert [companion.name for companion in outcome.companions] == ["control control 1"]
 
 
-def test_texts_that_were_not_scored_are_left_out(world: World, tmp_path: Path) -> None:
+def scored_alone(world: World, items: Sequence[int]) -> list[dict[str, Any]]:
+    """What one who knows the lot scored of these items."""
+    texts = len(world.texts) // items_of(world)
     rows = world.model(9, world.known).rows("some", world.texts)
-    _, outcome = world.outcomes(world.written(tmp_path, rows[40:]))
-    assert isinstance(outcome, Finding)
-    assert any(limit.startswith("Of the lot's") for limit in outcome.limitations)
-    assert len(world.relation(world.written(tmp_path, rows[40:])).content["likelihood"]["at"]) < len(  # type: ignore[union-attr]
-        world.relation(world.written(tmp_path, rows)).content["likelihood"]["at"]  # type: ignore[union-attr]
-    )
+    return [rows[texts * item + which] for item in items for which in range(texts)]
+
+
+def items_of(world: World) -> int:
+    return len(_lot(world.folder).subject.splitlines())
+
+
+def test_the_choice_of_scored_items_is_paid_for(world: World, tmp_path: Path) -> None:
+    """The first ones of a subject that was committed to: only how many. All but one: any one, and how many."""
+    items = items_of(world)
+    for named, left, choices in (
+        ("first", range(items - 30), items),
+        ("all but one", [item for item in range(items) if item != 7], items * items),
+        ("all", range(items), 1),
+    ):
+        (tmp_path / named).mkdir()
+        _, outcome = world.outcomes(world.written(tmp_path / named, scored_alone(world, left)))
+        assert isinstance(outcome, Finding), named
+        assert outcome.multiplicity.searched == 2 * choices
+        assert outcome.multiplicity.log10_cost == pytest.approx(math.log10(2 * choices))
+        assert any(limit.startswith("Of the lot's") for limit in outcome.limitations) == (choices > 1)
+
+
+def test_items_scored_here_and_there_leave_no_figure(world: World, tmp_path: Path) -> None:
+    """By what was drawn and what the suspect says of them, sixty could have been left out of any innocent's recording."""
+    rows = scored_alone(world, [item for item in range(items_of(world)) if item % 4])
+    _, outcome = world.outcomes(world.written(tmp_path, rows))
+    assert isinstance(outcome, Inconclusive)
+    assert "could have chosen them by what was drawn" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("scored", "items", "choices"),
+    [
+        (range(5), 5, 1),
+        (range(3), 5, 5),
+        ((0, 2), 3, 9),
+        ((1, 2, 3), 5, 50),
+        (range(1, 1_000_000), 1_000_000, 10**12),
+        (range(0, 1_000_000, 2), 1_000_000, MOST_SEARCHED + 1),
+    ],
+)
+def test_choices_of_scored_items(scored: Sequence[int], items: int, choices: int) -> None:
+    assert choices_of(scored, items) == choices
 
 
 def test_further_answers_are_counted_and_not_read(world: World, tmp_path: Path) -> None:

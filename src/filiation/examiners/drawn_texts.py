@@ -13,7 +13,7 @@ of these numbers is for the examiner. Controls are measured as the suspect is:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -71,6 +71,12 @@ FEWEST_CONTROLS = 2
 
 KINDS_OF_NUMBERS = 2
 """Likelihoods and answers are two looks at one lot, and whoever accuses decides which of them are recorded."""
+
+MOST_SEARCHED = 2**53 - 1
+"""What was searched stands in records as a whole number that every reader holds exactly; a larger one leaves no figure anyway."""
+
+LONG_TO_COUNT = 54
+"""Sets of so many items, or of all but so many, are more than MOST_SEARCHED: there are at least 2^n sets of n items of 2 n."""
 
 ASKED_LENGTH = 2
 """Words of the phrases by which prompts are held against the texts: fewer than in answers, a prompt need not quote to lead."""
@@ -317,10 +323,15 @@ def _judged(
         "companions": _companions(held, part, words.counted),
         "limitations": (*look.limitations, *_limits_of(pair, part)),
     }
+    cost = multiplicity_of(pair, part)
     reason = broken or ("" if held.asked is None or held.seen.figures.opportunities else NOT_SAID)
+    if not reason and cost.searched > MOST_SEARCHED:
+        reason = (
+            f"{len(part['at'])} of the lot's {pair.content['lot']['items']} items were scored, neither all nor the first ones of the "
+            "subject: whoever scored could have chosen them by what was drawn"
+        )
     if reason:
         return inconclusive_of(look.test, pair, reason, **told)
-    cost = multiplicity_of(pair)
     return finding_of(
         look.test,
         pair,
@@ -408,8 +419,8 @@ def _limits_of(pair: Relation, part: dict[str, Any]) -> tuple[str, ...]:
     items = int(pair.content["lot"]["items"])
     if len(part["at"]) < items:
         told.append(
-            f"Of the lot's {items} items {len(part['at'])} were scored: that the others are missing for reasons that have nothing to do "
-            "with what was drawn is the word of whoever scored."
+            f"Of the lot's {items} items {len(part['at'])} were scored: all other choices of as many are paid for, or, where they are the "
+            "first ones of the subject, all numbers of first ones."
         )
     if "asked" not in part and len(part["controls"]) == 1:
         told.append(
@@ -435,13 +446,30 @@ def _left_out_of(part: dict[str, Any]) -> tuple[Component, ...]:
     )
 
 
-def multiplicity_of(pair: Relation) -> Multiplicity:
-    """The suspects that were considered, times the lots that the owner has drawn, times the two kinds of numbers."""
+def multiplicity_of(pair: Relation, part: Mapping[str, Any]) -> Multiplicity:
+    """The suspects that were considered, the lots that the owner has drawn, the two kinds of numbers, and the choices of scored items."""
     considered, commitments = int(pair.content["settings"]["considered"]), int(pair.content["commitments"])
-    searched = max(1, considered) * max(1, commitments) * KINDS_OF_NUMBERS
-    return Multiplicity(
-        searched=searched,
-        rule=f"suspects considered ({considered}) times lots that the owner committed to ({commitments}) times "
-        f"kinds of numbers ({KINDS_OF_NUMBERS}: likelihoods, answers)",
-        log10_cost=math.log10(searched),
+    choices = choices_of(part["at"], int(pair.content["lot"]["items"]))
+    searched = max(1, considered) * max(1, commitments) * KINDS_OF_NUMBERS * choices
+    rule = (
+        f"suspects considered ({considered}) times lots that the owner committed to ({commitments}) times "
+        f"kinds of numbers ({KINDS_OF_NUMBERS}: likelihoods, answers)"
     )
+    if choices > 1:
+        rule += f" times choices of the items that were scored ({choices})"
+    return Multiplicity(searched=searched, rule=rule, log10_cost=math.log10(searched))
+
+
+def choices_of(scored: Sequence[int], items: int) -> int:
+    """In how many ways whoever scored could have chosen the items, by what was drawn and what the suspect says of them.
+
+    One where all were scored. Where they are the first ones of the subject, which was committed to before the draw, only their number can
+    have been chosen. Else any set of so many items, and their number; more than MOST_SEARCHED where that is long to count.
+    """
+    missing = items - len(scored)
+    if not missing:
+        return 1
+    if list(scored) == list(range(len(scored))):
+        return items
+    few = min(missing, len(scored))
+    return items * math.comb(items, few) if few < LONG_TO_COUNT else MOST_SEARCHED + 1
