@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from filiation.cli.training.options import Transcript
+from filiation.report.wording import plural
 
 
 def status(transcript: Transcript) -> None:
@@ -17,7 +18,7 @@ def status(transcript: Transcript) -> None:
     folder = TranscriptFolder.open(transcript)
     planned, recorded = folder.plan.planned_states, len(folder.states)
     typer.echo(f"run {folder.header.run}: {folder.header.title}")
-    typer.echo(f"{recorded} of {planned} states, {len(folder.entries)} entries, head {folder.head}")
+    typer.echo(f"{recorded} of {planned} states, {plural(len(folder.entries), 'entry', 'entries')}, head {folder.head}")
     signed = max((one.sequence for one in checkpoints(folder.path)), default=0)
     typer.echo(f"signed up to entry {signed}")
     if folder.closed is not None:
