@@ -96,6 +96,13 @@ def test_the_figures_in_words_name_premise_and_placebos(model: Path, prompts: Pa
     assert run("key", key, "--show").split()[-1] in said
 
 
+def test_figures_asked_for_again_are_the_same(model: Path, prompts: Path, tmp_path: Path) -> None:
+    key, answers = drawn(tmp_path), tmp_path / "answers.jsonl"
+    run("generate", model, "--key", key, "--prompts", prompts, "-o", answers, "--tokens", "30", "--unmarked")
+    asked = ("detect", answers, "--key", key, "--placebos", "99", "--json")
+    assert run(*asked) == run(*asked)
+
+
 def test_searches_are_paid_for(model: Path, prompts: Path, tmp_path: Path) -> None:
     key, answers = drawn(tmp_path), tmp_path / "answers.jsonl"
     run("generate", model, "--key", key, "--prompts", prompts, "-o", answers, "--tokens", "30")
@@ -276,17 +283,10 @@ def test_what_cannot_be_done_is_refused_with_advice(case: str, model: Path, tmp_
     assert error.value.advice  # type: ignore[attr-defined]
 
 
-def test_a_draw_of_placebo_keys_decides_the_same_for_the_same_lots() -> None:
-    from filiation.cli.watermark.detection import Detection, detection
+def test_a_figure_cannot_be_smaller_than_the_chance_of_guessing_the_key() -> None:
+    from filiation.cli.watermark.detection import detection
     from filiation.measures.watermarks import GumbelKey
 
     key = GumbelKey(secret="ab" * 32)
-    text = np.random.default_rng(1).integers(0, 1000, 200)
-
-    def judged() -> Detection:
-        rng = np.random.default_rng(5)
-        return detection([text], key, lambda below: int(rng.integers(below)), placebos=50)
-
-    first, second = judged(), judged()
-    assert first == second
+    first = detection([np.random.default_rng(1).integers(0, 1000, 200)], key, placebos=2)
     assert first.resolution_log10_p == pytest.approx(-256 * np.log10(2), abs=0.002)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +30,7 @@ def detect(
         Path | None, typer.Option(metavar="PATH", help="tokenizer.json of the marked model, or its folder.")
     ] = None,
     placebos: Annotated[
-        int, typer.Option(metavar="N", help="How many random keys the text is held against besides.")
+        int, typer.Option(metavar="N", help="How many other keys, drawn at random, the text is held against besides.")
     ] = 99,
     searched: Annotated[
         int,
@@ -58,7 +57,6 @@ def detect(
     found = detection(
         given.ids,
         found_key,
-        secrets.randbelow,
         placebos=placebos,
         searched=searched,
         retokenised=given.retokenised,

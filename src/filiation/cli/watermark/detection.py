@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from filiation.errors import UsageError
 from filiation.evidence import round_against_accuser
-from filiation.examiners.watermark import LIMITATIONS, PREMISES, idealised
+from filiation.examiners.watermark import LIMITATIONS, PREMISES, idealised, placebo_draws
 from filiation.measures.watermarks import (
     GreenReading,
     Tokens,
@@ -50,13 +51,12 @@ class Detection:
 def detection(
     texts: Sequence[Sequence[int] | Tokens],
     key: WatermarkKey,
-    draw: Callable[[int], int],
     *,
     placebos: int,
     searched: int = 1,
     retokenised: bool = False,
 ) -> Detection:
-    """Judge token ids against a key. `draw(n)`: a random integer below n, for the placebo keys.
+    """Judge token ids against a key. Placebo keys follow from the key's commitment and the windows: asked again, the figures are the same.
 
     Raises UsageError for a key that everybody has, for fewer than one placebo key, and for less than one search.
     """
@@ -70,6 +70,7 @@ def detection(
     windows = counted_windows(texts, key)
     seen = reading(windows, key)
     score = tails.read_score(recorded(seen))
+    draw = placebo_draws(hashlib.sha256(key.commitment.encode() + windows.tobytes()).digest())
     others = [reading(windows, key.another(draw)).score for _ in range(placebos)]
     cost = math.log10(searched)
     return Detection(
