@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import wilcoxon
+from scipy.stats import norm, wilcoxon
 
 from filiation.statistics import signed_ranks as module
 from filiation.statistics.signed_ranks import (
@@ -93,7 +93,7 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize("kind", STRANGERS)
-@pytest.mark.parametrize("twins", [30, 150], ids=["by the law", "by the bound"])
+@pytest.mark.parametrize("twins", [30, 150], ids=["30 twins", "150 twins"])
 def test_p_of_strangers_is_uniform_or_larger_and_e_averages_one_at_most(kind: str, twins: int) -> None:
     """Only the owner's coins are random: 500 lots against scores that nobody chose with them in mind."""
     rng = np.random.default_rng(2)
@@ -116,11 +116,30 @@ def test_the_law_holds_its_level_without_ties() -> None:
 
 
 def test_the_bound_costs_little_over_one_power_of_ten() -> None:
-    ranks = list(range(2, 2 * EXACT_TWINS + 1, 2))
+    ranks = list(range(2, 202, 2))
     for share in (0.7, 0.8, 0.9):
         total = round(share * sum(ranks))
         bound = log_bound(module._moments(ranks), total - sum(ranks) / 2.0) / math.log(10.0)
         assert 0.5 < bound - log10_rank_sum_tail(total, ranks) < 1.6
+
+
+def test_many_twins_against_the_normal_law() -> None:
+    """Near the middle a sum of many ranks is normal, and as many are counted as floating point holds."""
+    ranks = list(range(2, 2 * EXACT_TWINS + 1, 2))
+    deviation = math.sqrt(sum(rank**2 for rank in ranks)) / 2.0
+    for distance in (1.0, 2.0, 3.0):
+        found = log10_rank_sum_tail(round(sum(ranks) / 2.0 + distance * deviation), ranks)
+        assert 10**found == pytest.approx(norm.sf(distance), rel=0.02)
+    assert log10_rank_sum_tail(sum(ranks), ranks) == pytest.approx(-EXACT_TWINS * math.log10(2.0))
+    assert log10_rank_sum_tail(0, ranks) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_of_more_twins_p_is_chernoffs_bound() -> None:
+    ranks = list(range(1, EXACT_TWINS + 2))
+    total = round(0.55 * sum(ranks))
+    assert log10_rank_sum_tail(total, ranks) == log_bound(module._moments(ranks), total - sum(ranks) / 2.0) / math.log(
+        10
+    )
 
 
 def test_a_relative_is_found_and_the_interval_holds_the_truth() -> None:
@@ -128,7 +147,7 @@ def test_a_relative_is_found_and_the_interval_holds_the_truth() -> None:
     rng = np.random.default_rng(5)
     seen = private_twins(rng.standard_normal(1_000) + 0.2, np.zeros(1_000))
     assert seen.log10_p < -6.0
-    assert not seen.exact
+    assert seen.exact
     truth = private_twins(rng.standard_normal(100_000) + 0.2, np.zeros(100_000)).effect
     assert seen.effect_low < truth < seen.effect_high
 

@@ -16,7 +16,8 @@ on the lot either*. A control on another scale does no harm: its slope is small.
 **Statistic.** The sum T of the ranks of |d| over the pairs with d > 0 (Wilcoxon 1945), mid-ranks for ties, doubled to whole numbers. Pairs
 with d = 0 have no sign: they are neither for nor against. T is a sum of independent numbers that are 0 or the rank, so its law is known:
 
-* up to `EXACT_TWINS` pairs the tail is counted in whole numbers, exact;
+* up to `EXACT_TWINS` pairs the choices of signs are counted: in whole numbers as long as 53 bits hold them, else in floating point, where
+  only positive numbers are added, so that no more than the last digits of p can be wrong (a relative 1e-10);
 * beyond, Chernoff's bound on the same law, E exp(t (T - E T)) = product of cosh(t rank / 2);
 * the e-value is a mixture over t on the same law (`tilting.log_bet`).
 """
@@ -27,8 +28,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
-from operator import add
 
 import numpy as np
 from scipy.stats import rankdata
@@ -37,8 +36,8 @@ from filiation.statistics.coincidences import LN10
 from filiation.statistics.controls import unexplained
 from filiation.statistics.tilting import Float64, Moments, effect_to_detect, log_bet, log_bound
 
-EXACT_TWINS = 100
-"""Up to so many pairs of twins with a sign the tail is counted in whole numbers."""
+EXACT_TWINS = 1_000
+"""Up to so many pairs of twins with a sign the choices are counted: there are fewer than the largest floating-point number."""
 
 
 @dataclass(frozen=True)
@@ -157,17 +156,21 @@ def _check(rank_sum: int, ranks: Sequence[int]) -> None:
 
 
 @lru_cache(maxsize=8)
-def _at_most(ranks: tuple[int, ...]) -> tuple[int, ...]:
-    """How many choices of signs have a sum of at most 0, 1, ...: the product of (1 + q^rank)."""
-    counts = [1]
-    for rank in ranks:
-        counts = list(map(add, [*counts, *[0] * rank], [*[0] * rank, *counts]))
-    return tuple(accumulate(counts))
+def _at_most(ranks: tuple[int, ...]) -> Float64:
+    """How many choices of signs have a sum of at most 0, 1, ... times the ranks' common divisor: the product of (1 + q^rank)."""
+    steps = [rank // math.gcd(*ranks) for rank in ranks]
+    counts = np.zeros(sum(steps) + 1)
+    counts[0], reached = 1.0, 1
+    for step in steps:
+        counts[step : step + reached] += counts[:reached].copy()
+        reached += step
+    return np.cumsum(counts)
 
 
 def _counted_tail(rank_sum: int, ranks: tuple[int, ...]) -> float:
     """The law is symmetric: P(T >= s) = P(T <= total - s)."""
-    return math.log10(_at_most(ranks)[sum(ranks) - rank_sum]) - len(ranks) * math.log10(2.0)
+    at = (sum(ranks) - rank_sum) // math.gcd(*ranks) if ranks else 0
+    return min(0.0, math.log10(_at_most(ranks)[at]) - len(ranks) * math.log10(2.0))
 
 
 def _moments(ranks: Sequence[int]) -> Moments:

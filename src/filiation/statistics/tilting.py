@@ -79,12 +79,17 @@ def log_bound(law: Moments, excess: float) -> float:
         return 0.0
     if excess >= law.largest:
         return law.log_largest
+    tilt = best_tilt(law, excess)
+    return min(0.0, law.log_moment(tilt) - tilt * excess)
+
+
+def best_tilt(law: Moments, excess: float) -> float:
+    """The t whose bound is the least, for 0 < `excess` < the largest value."""
     deviation = math.sqrt(law.variance)
     low, high = 1e-9 / deviation, 1.0 / deviation
     while law.slope(high) < excess:
         high *= 2.0
-    tilt = float(brentq(lambda t: law.slope(t) - excess, low, high, rtol=1e-14)) if law.slope(low) < excess else low
-    return min(0.0, law.log_moment(tilt) - tilt * excess)
+    return float(brentq(lambda t: law.slope(t) - excess, low, high, rtol=1e-14)) if law.slope(low) < excess else low
 
 
 def log_bet(law: Moments, excess: float) -> float:
