@@ -65,6 +65,7 @@ validate: $(STAMP)  ## every calibration figure: recorded answers, tokenizers, c
 	$(BIN)/python -m studies.private_twins
 	$(BIN)/python -m studies.marks_needed
 	$(BIN)/python -m studies.logits
+	$(BIN)/python -m studies.log_probabilities --check
 	$(BIN)/python -m studies.representations --check
 	$(BIN)/python -m studies.training_method
 
