@@ -120,6 +120,13 @@ def test_a_chance_of_one_is_not_told_as_coincidences_under_another_law():
     assert "no chance below 1 is left" in told
 
 
+def test_what_was_searched_moves_the_line_of_detection_because_the_law_is_drawn_unpaid():
+    found = sample_constructed.constructed("canaries.agreements")
+    drawn = law(found)
+    assert found.multiplicity.log10_cost > 1.0
+    assert drawn.detected_at == pytest.approx(found.power.threshold_log10_p - found.multiplicity.log10_cost)
+
+
 def test_everybody_stands_under_the_law_and_keys_and_further_answers_do_not():
     places = [place.name for place in law(sample_constructed.constructed("canaries.agreements")).places]
     assert places == ["decoys", "unused cohorts", "control stranger-a", "control stranger-b"]
