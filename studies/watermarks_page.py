@@ -414,6 +414,41 @@ def _depth(row: int, log10_p: float) -> float:
     return _TOP + row * _ROW + (_ROW - 32) * min(1.0, log10_p / _FLOOR)
 
 
+# ------------------------------------------------------------------------------------------ radioactivity, from a companion
+
+
+SHIFT_LOOKS = "looks: tokens, contexts, weights, excess in standard deviations, log10 p"
+SHIFT_WAYS = ("reading unmarked text", "reading marked text")
+
+
+def shifts(found: Figures) -> str:
+    """Tokens that it took, student by student, where the whole predictions are held against a companion's."""
+    rows = [
+        [mark, name, *(", ".join(map(one_shift, ways[way].values())) for way in SHIFT_WAYS)]
+        for mark, name, ways in shares_of(found)
+    ]
+    seeds = {
+        name: list(ways[SHIFT_WAYS[0]]) for mark, name, ways in shares_of(found) if mark == next(iter(found["marks"]))
+    }
+    unmarked, marked = (max(curve[SHIFT_LOOKS][-1][0] for _, _, curve in curves(found, way)) for way in SHIFT_WAYS)
+    in_order = "; ".join(f"{name}: {', '.join(each)}" for name, each in seeds.items())
+    said = prose(
+        f"`python -m studies.radioactivity_shift --cache FOLDER --students {found['students']}`: the same students and texts; student",
+        f"and companion record their {found['likeliest tokens']} likeliest tokens at each place. The companion is a student of no",
+        f"marked text, of another seed ({found['seed of the companion']}). They read {unmarked:,} tokens of unmarked and {marked:,}",
+        "of marked text. For each student the tokens until log10 p first fell below -6, looked at in doubling steps from 250, and in",
+        "brackets the smallest log10 p of any look and that over everything; '-': not found. Seeds, of the",
+        f"first mark and in this order: {in_order}. The weight was",
+        f"chosen on {found['chosen on the students of'].replace('%', ' %')}.",
+    )
+    return f"{said}\n\n{table(('mark', 'marked share', *SHIFT_WAYS), rows)}"
+
+
+def one_shift(curve: Figures) -> str:
+    looks = [look[-1] for look in curve[SHIFT_LOOKS]]
+    return f"{number(curve['tokens to log10 p below']['-6'])} ({min(looks):.2f}; {looks[-1]:.2f})"
+
+
 # -------------------------------------------------------------------------------------------------------------------- words
 
 
@@ -440,6 +475,7 @@ def main() -> None:
         "power": power(marks["tokens needed"]),
         "radioactivity": radioactivity(students_of["small"]),
         "radioactivity-tokens": needed(students_of["tokens needed"]),
+        "radioactivity-shift": shifts(students_of["shift"]),
         "radioactivity-one-percent": one_percent(students_of["small"]),
     }
     PAGE.write_text(filled(PAGE.read_text(), blocks))
