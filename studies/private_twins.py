@@ -1,12 +1,15 @@
 """Private twins on real small models: what is left of a lot after training, and after what is made from the trained model.
 
-    python -m studies.private_twins
+    python -m studies.private_twins                by likelihoods and by answers
+    python -m studies.private_twins likelihoods    one of them (likelihoods, answers); the other's results stay as they are
 
 1. Twins: passages of Python source of about a context's length, whose identifiers are renamed by two draws of names, each consistently.
    A lot, here a fixed seed, chooses which one is published.
 2. A model is trained on other source text with the published twins strewn in, each so many times on average (exposures).
 3. log10 p (statistics/signed_ranks.py) of the model, of models made from it, and of strangers: trained without any twins, on both
    twins of each pair, and on what another lot published. Two more strangers are the controls.
+4. By answers alone, as whoever has no likelihoods would look: the beginnings of both twins of each pair are prompts, the likeliest
+   continuations the answers. Of models that read fewer twins more often.
 
 Results: studies/results/private_twins.json.
 """
@@ -17,6 +20,7 @@ import json
 import keyword
 import platform
 import re
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -28,6 +32,7 @@ from numpy.typing import NDArray
 
 from filiation.evidence import round_against_accuser
 from filiation.statistics.signed_ranks import TwinTest, private_twins
+from studies.recitation import beginnings, continued, in_answers
 from studies.zoo.architectures import configuration, fresh
 from studies.zoo.corpus import byte_tokenizer, byte_tokens, read_corpus
 from studies.zoo.derivations import METHODS, Parent, Workshop
@@ -44,6 +49,11 @@ EXPOSURES = (1, 2, 4)
 DERIVED_FROM = 4
 """Exposures of the model that others are made from."""
 REDRAWN = 1_000
+
+ASKED = 40
+"""Characters of a twin that are a prompt."""
+BY_ANSWERS = ((400, 4), (50, 32), (24, 100))
+"""Pairs and exposures: the published twins are a third to a half of what is read."""
 ARCHITECTURE = "llama"
 Values = NDArray[np.float64]
 Pairs = list[tuple[str, str]]
@@ -194,19 +204,50 @@ def study(folder: Path) -> dict[str, Any]:
     return results
 
 
+def by_answers(folder: Path) -> dict[str, Any]:
+    """Part 4."""
+    workshop = Workshop(SIZE, read_corpus(), byte_tokenizer(), torch.device("cpu"))
+    results: dict[str, Any] = {"characters of a prompt": ASKED, "by exposures": {}}
+    for count, exposures in BY_ANSWERS:
+        texts, published = pairs(count), lot(count, 2)
+        chosen = [pair[which] for pair, which in zip(texts, published, strict=True)]
+        model = trained(workshop, chosen, exposures, 1)
+        results["by exposures"][f"{count} pairs, {exposures} times"] = answered(model, texts, published)
+    return results
+
+
+def answered(model: torch.nn.Module, texts: Pairs, published: NDArray[np.int64]) -> dict[str, Any]:
+    """What the answers to the beginnings of both twins show, and the likelihoods beside it; nothing taken away."""
+    every = [text for pair in texts for text in pair]
+    prompts = beginnings(every, ASKED)
+    said = in_answers(every, prompts, continued(model, prompts, LENGTH - ASKED)).reshape(-1, 2)
+    found = held(said.astype(np.float64), published)
+    return {
+        "pairs of which the answers favour a twin": found.twins - found.tied,
+        "of these the published one": found.favoured,
+        "log10 p": round_against_accuser(found.log10_p, accuses_when="small"),
+        "log10 p by likelihoods": round_against_accuser(
+            held(scores(model, texts), published).log10_p, accuses_when="small"
+        ),
+    }
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="private-twins-") as work:
-        results = study(Path(work))
-    results["made with"] = {
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-        "processor": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, one thread",
-        "minutes": round((time.perf_counter() - started) / 60, 1),
-    }
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    print(json.dumps(results, indent=1), flush=True)
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    parts = {"likelihoods": study, "answers": by_answers}
+    for name in sys.argv[1:] or parts:
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory(prefix="private-twins-") as work:
+            results[name] = parts[name](Path(work))
+        results[name]["made with"] = {
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+            "processor": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, one thread",
+            "minutes": round((time.perf_counter() - started) / 60, 1),
+        }
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        print(json.dumps(results[name], indent=1), flush=True)
 
 
 if __name__ == "__main__":
