@@ -1,7 +1,7 @@
 """The defence, and the order of a training run: what a transcript catches, what running it again costs, what an order still shows.
 
-    python -m studies.independence                 both parts
-    python -m studies.independence orders          one of them; the other's results stay as they are
+    python -m studies.independence                 all parts
+    python -m studies.independence orders          one of them (transcripts, orders, orders-by-text); results of the others stay
 
 1.  A small base is trained and recorded as it is trained. The honest transcript is run again; so are forged ones: a stolen start, a
     stolen model spliced in, interpolated states, other data than the plan names. How often each passes when only some segments are
@@ -10,8 +10,11 @@
 2.  A base that read its documents in a shuffled order: log10 p of the base, of models derived from it, and of strangers that were
     trained on the same documents in other orders. Controls are two more strangers. For the strangers the owner's order is also drawn
     anew many times, which under the null changes nothing.
+3.  The same order by answers alone, as whoever has no likelihoods would look: each document's first half is a prompt, the likeliest
+    continuation the answer; and as much text drawn without a prompt. Of the base of part 2, of what was made from it, and of strangers.
+    Then of bases that read each block of documents many times in a row before the next block: where an order begins to be seen in answers.
 
-Writes `studies/results/independence.json`. Transcripts take about two minutes of one core, orders about seven.
+Writes `studies/results/independence.json`. Transcripts take about two minutes of one core, orders about seven, orders by text about eight.
 """
 
 from __future__ import annotations
@@ -45,12 +48,15 @@ from filiation.training_transcript.folder import TranscriptFolder
 from filiation.training_transcript.records import Drawn, Header, Plan
 from filiation.training_transcript.states import WEIGHTS, State, load, save
 from filiation.training_transcript.verification import Given, verify
+from studies.recitation import beginnings, continued, in_answers
 from studies.time_stamping import LocalAuthority
+from studies.zoo.architectures import configuration, fresh
 from studies.zoo.corpus import byte_tokenizer, read_corpus
 from studies.zoo.derivations import METHODS, Parent, Workshop
 from studies.zoo.family_tree import Member
 from studies.zoo.recorded_training import ZooTrainer, log_likelihoods, plan_for, record
 from studies.zoo.sizes import TEST
+from studies.zoo.training import advance, optimiser_for, rate
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "studies" / "results" / "independence.json"
@@ -74,6 +80,12 @@ ORDER_STEPS = 2_500
 STRANGERS = 3
 REDRAWN = 500
 PERMUTATIONS = 999
+
+ASKED = 32
+"""Characters of a document that are its prompt: the first half."""
+PASSES = (16, 64)
+BLOCK = 16
+"""Documents that are read so many times in a row before the next ones are."""
 
 
 def text(length: int) -> bytes:
@@ -368,8 +380,10 @@ def _order_plan(data: Mapping[str, bytes], *, seed: int, order_seed: int) -> Pla
     )
 
 
-def _relatives(folder: Path, base: torch.nn.Module, stranger: torch.nn.Module) -> dict[str, torch.nn.Module]:
-    """The base, and models made from it by the zoo's own methods; trained on text that it has not read."""
+def _relatives(
+    folder: Path, base: torch.nn.Module, stranger: torch.nn.Module, only: Sequence[str] = ()
+) -> dict[str, torch.nn.Module]:
+    """The base, and models made from it by the zoo's own methods, all or these; trained on text that it has not read."""
     for name, model in {"base": base, "stranger": stranger}.items():
         model.save_pretrained(folder / name)
     workshop = Workshop(ORDER, read_corpus(), byte_tokenizer(), torch.device("cpu"))
@@ -385,7 +399,8 @@ def _relatives(folder: Path, base: torch.nn.Module, stranger: torch.nn.Module) -
         "student of its distributions": ("distil_logits", {}),
     }
     made = {"the base itself": base}
-    for name, (method, options) in wanted.items():
+    for name in only or wanted:
+        method, options = wanted[name]
         member = Member(name=name, relation=name, method=method, seed=900, part="tests", options=options)
         made[name] = METHODS[method](workshop, member, parents).model.eval()
     return made
@@ -407,12 +422,92 @@ def _held(
     }
 
 
+# --------------------------------------------------------------------------------------------------------- order by answers
+
+
+def orders_by_text(folder: Path, first_seed: int = 0) -> dict[str, Any]:
+    """Part 3. `first_seed`: of all models."""
+    data = {"one": text(ORDER_STEPS * ORDER.batch * (ORDER.context + 1))}
+    owners = ZooTrainer(_order_plan(data, seed=first_seed + 1, order_seed=first_seed + 11), data)
+    read = owners.documents()[owners.document_order()]
+
+    def trained(seed: int, order_seed: int) -> torch.nn.Module:
+        by = ZooTrainer(_order_plan(data, seed=first_seed + seed, order_seed=first_seed + order_seed), data)
+        return by.model(by.run(by.initial(), 0, ORDER_STEPS).state)
+
+    base = trained(1, 11)
+    strangers = {"stranger 1": trained(21, 201), "same initialisation, another order": trained(1, 301)}
+    relatives = _relatives(folder, base, strangers["stranger 1"], (f"fine-tuned, {ORDER.brief_steps} steps", "int4"))
+    return {
+        "characters of a prompt": ASKED,
+        "read once, by what was made from the base": {
+            name: _by_answers(model, read) for name, model in relatives.items()
+        },
+        "read once, by strangers": {name: _by_answers(model, read) for name, model in strangers.items()},
+        "drawn without a prompt": {"the base itself": _by_drawn_text(base, read)},
+        "read in a row": {f"{passes} times": _in_a_row(owners, passes, first_seed) for passes in PASSES},
+    }
+
+
+def _in_a_row(owners: ZooTrainer, passes: int, first_seed: int) -> dict[str, Any]:
+    """A base that reads each block of documents so many times before the next, in as many steps; and one that does in another order."""
+    count = ORDER_STEPS * ORDER.batch // passes // BLOCK * BLOCK
+    read = owners.documents()[owners.document_order()[:count]]
+    shuffled = read[torch.randperm(count, generator=torch.Generator().manual_seed(first_seed + 201))]
+    return {
+        "documents": count,
+        "the base itself": _by_answers(_read_in_blocks(read, passes, first_seed + 1), read),
+        "a stranger that read them in another order": _by_answers(
+            _read_in_blocks(shuffled, passes, first_seed + 21), read
+        ),
+    }
+
+
+def _read_in_blocks(read: torch.Tensor, passes: int, seed: int) -> torch.nn.Module:
+    """Trained over the documents, [documents, context + 1], in their order, block by block."""
+    model = fresh(configuration("llama", ORDER), seed).train()
+    optimiser, steps = optimiser_for(model, ORDER.learning_rate), len(read) * passes // ORDER.batch
+    batches = (batch for block in read.split(BLOCK) for _ in range(passes) for batch in block.split(ORDER.batch))
+    for step, batch in enumerate(batches):
+        advance(model, optimiser, batch, ORDER.learning_rate * rate(step, steps))
+    return model.eval()
+
+
+def _texts(read: torch.Tensor) -> list[str]:
+    return [bytes(row).decode("ascii") for row in read.tolist()]
+
+
+def _by_answers(model: torch.nn.Module, read: torch.Tensor) -> dict[str, Any]:
+    """The likeliest continuations of the documents' first halves."""
+    prompts = beginnings(_texts(read), ASKED)
+    return _told(model, read, prompts, continued(model, prompts, read.shape[1] - ASKED))
+
+
+def _by_drawn_text(model: torch.nn.Module, read: torch.Tensor) -> dict[str, Any]:
+    """As much text as there is in all documents, drawn after the end of a line."""
+    return _told(model, read, ["\n"], continued(model, ["\n"] * len(read), read.shape[1], lots=2026))
+
+
+def _told(model: torch.nn.Module, read: torch.Tensor, prompts: Sequence[str], answers: Sequence[str]) -> dict[str, Any]:
+    position = np.arange(len(read))
+    said = in_answers(_texts(read), prompts, answers)
+    found, scored = training_order(position, said), training_order(position, log_likelihoods(model, read))
+    tenth = len(read) // 10
+    return {
+        "documents that stand in answers": int((said > 0).sum()),
+        "of the first and of the last tenth": [int((some > 0).sum()) for some in (said[:tenth], said[-tenth:])],
+        "tau": round(found.tau, 4),
+        "log10 p": round_against_accuser(found.log10_p, accuses_when="small"),
+        "log10 p by likelihoods, no control": round_against_accuser(scored.log10_p, accuses_when="small"),
+    }
+
+
 def main() -> None:
     if sys.argv[1:2] == ["--segments"]:
         _run_segments(Path(sys.argv[2]), [int(number) for number in sys.argv[3:]])
         return
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    parts = {"transcripts": transcripts, "orders": orders}
+    parts = {"transcripts": transcripts, "orders": orders, "orders-by-text": orders_by_text}
     for name in sys.argv[1:] or parts:
         started = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix="independence-") as work:
