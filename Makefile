@@ -61,6 +61,7 @@ validate: $(STAMP)  ## every calibration figure: recorded answers, tokenizers, c
 	$(BIN)/python -m studies.watermarks --size full
 	$(BIN)/python -m studies.radioactivity
 	$(BIN)/python -m studies.radioactivity_tokens --cache .cache/radioactivity
+	$(BIN)/python -m studies.radioactivity_shift --cache .cache/radioactivity
 	$(BIN)/python -m studies.independence
 	$(BIN)/python -m studies.private_twins
 	$(BIN)/python -m studies.marks_needed
