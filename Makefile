@@ -64,6 +64,7 @@ validate: $(STAMP)  ## every calibration figure: recorded answers, tokenizers, c
 	$(BIN)/python -m studies.radioactivity_shift --cache .cache/radioactivity
 	$(BIN)/python -m studies.independence
 	$(BIN)/python -m studies.private_twins
+	$(BIN)/python -m studies.recited_smollm2
 	$(BIN)/python -m studies.marks_needed
 	$(BIN)/python -m studies.logits
 	$(BIN)/python -m studies.log_probabilities --check
