@@ -92,6 +92,18 @@ def test_a_transcript_from_open_to_verify(closed: Path, place: Path) -> None:
     assert [check["number"] for check in result["verification"]["checks"] if check.get("failures")] == [4]
 
 
+def test_states_that_were_not_given_are_not_said_to_be_forged(closed: Path, place: Path) -> None:
+    run("draw", closed, "--count", 2, "--out", place / "draw.json", "--seed", "05" * 32)
+    code, said = run(
+        *("verify", closed, "--drawn", place / "draw.json", "--trainer", TRAINER, "--data", f"text={place / 'text'}"),
+        *("--states", place / "elsewhere"),
+    )
+    assert code == 4
+    assert "9. the drawn segments end in the recorded states: FAILS" in said
+    assert said.count("it was not run again: give the folder of the states") == 2
+    assert "was not trained as the transcript says" not in said
+
+
 def test_a_stamped_transcript_passes_what_can_be_checked_without_a_trainer(place: Path) -> None:
     """Stamps come over HTTP from a real authority (`openssl ts`); the verifier has its certificate from elsewhere."""
     authority = LocalAuthority.made(place / "authority")

@@ -202,6 +202,28 @@ def test_settings_are_a_key_file_without_its_secrets_from_which_lots_draw(
     }
 
 
+def test_settings_in_place_of_a_key_are_told_apart_from_what_is_no_key(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "essay.txt").write_text("The weather is fine.")
+    (tmp_path / "no.json").write_text("{}")
+    run("key", tmp_path / "settings.json", "--settings", "--tokenizer", model)
+    advice = {}
+    for name in ("settings.json", "no.json"):
+        with pytest.raises(RecordError) as error:
+            run("detect", tmp_path / "essay.txt", "--key", tmp_path / name, "--tokenizer", model)
+        advice[name] = error.value.advice
+    assert "drawn/key.json of the lot" in advice["settings.json"]
+    assert "watermark key' wrote" in advice["no.json"]
+
+
+@pytest.mark.parametrize(("text", "judged"), {"": False, "a": False, "The weather is fine.": True}.items())
+def test_a_text_that_is_too_short_is_said_not_to_be_judged(
+    text: str, judged: bool, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "essay.txt").write_text(text)
+    said = run("detect", tmp_path / "essay.txt", "--key", drawn(tmp_path), "--tokenizer", model)
+    assert ("limit: nothing was judged" in said) is not judged
+
+
 def test_a_published_key_gives_no_figure(tmp_path: Path) -> None:
     from filiation.measures.watermarks import GreenListKey
 

@@ -28,6 +28,8 @@ from filiation.training_transcript.records import Plan, SegmentResult, StateReco
 from filiation.training_transcript.states import State, digests
 
 Progress = Callable[[str, float], None]
+NOT_HANDED_OVER = "was not handed over"
+"""Stands in the reason of a segment that could not be run again for want of a state."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _one(plan: Plan, segment: Segment, trainer: Trainer, state_at: Callable[[int
     try:
         start = state_at(first)
     except FiliationError as error:
-        return _result(segment, why=f"the state after step {first} was not handed over: {error.message}")
+        return _result(segment, why=f"the state after step {first} {NOT_HANDED_OVER}: {_said(error)}")
     if digests(start) != segment.start.tensors:  # 1
         return _result(segment, why=f"the state after step {first} is not the recorded one")
     executed = trainer.run(start, first, last - first)
@@ -99,6 +101,10 @@ def _one(plan: Plan, segment: Segment, trainer: Trainer, state_at: Callable[[int
     return _within(plan, segment, start, executed.state, state_at)
 
 
+def _said(error: FiliationError) -> str:
+    return f"{error.exhibit} {error.message}".strip()
+
+
 def _within(
     plan: Plan, segment: Segment, start: State, executed: State, state_at: Callable[[int], State]
 ) -> SegmentResult:
@@ -106,7 +112,7 @@ def _within(
     try:
         end = state_at(segment.end.step)
     except FiliationError as error:
-        return _result(segment, why=f"the state after step {segment.end.step} was not handed over: {error.message}")
+        return _result(segment, why=f"the state after step {segment.end.step} {NOT_HANDED_OVER}: {_said(error)}")
     if digests(end) != segment.end.tensors:
         return _result(segment, why=f"the state after step {segment.end.step} is not the recorded one")
     found = deviation(start, end, executed)

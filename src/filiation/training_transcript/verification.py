@@ -34,7 +34,7 @@ from filiation.errors import FiliationError, RecordError
 from filiation.evidence import digest
 from filiation.training_transcript import chain
 from filiation.training_transcript.detection import log10_pass_chance
-from filiation.training_transcript.execution import Progress, Trainer, re_execute, segments_of
+from filiation.training_transcript.execution import NOT_HANDED_OVER, Progress, Trainer, re_execute, segments_of
 from filiation.training_transcript.folder import Signed, TranscriptFolder, certificate, checkpoints
 from filiation.training_transcript.records import Drawn, Found, Noted, SegmentResult
 from filiation.training_transcript.states import State, digests, weights
@@ -358,11 +358,18 @@ def _segments(folder: TranscriptFolder, given: Given, results: list[SegmentResul
             making.fail(
                 f"segment {result.segment} (steps {result.first_step} to {result.last_step})",
                 result.why,
-                "this stretch was not trained as the transcript says",
+                _meaning(result.why),
             )
     same = sum(result.identical for result in results)
     making.note = f"{same} of {len(results)} segments gave the same bytes"
     return making.made
+
+
+def _meaning(why: str) -> str:
+    """A state that nobody handed over says nothing of the training: the verifier may have named another folder."""
+    if NOT_HANDED_OVER in why:
+        return "it was not run again: give the folder of the states, and ask the owner for those that are not in it"
+    return "this stretch was not trained as the transcript says"
 
 
 def _verification(

@@ -21,8 +21,8 @@ from filiation.cli.commitments import (
     stamping_told,
 )
 from filiation.cli.lot.options import Folder, Secret
+from filiation.cli.lot.telling import items_told
 from filiation.errors import UsageError
-from filiation.report.wording import plural
 
 if TYPE_CHECKING:
     from filiation.lots.commitment import Commitment
@@ -139,7 +139,7 @@ def told_of(folder: Path, commitment: Commitment, missing: tuple[str, ...], stam
 
     file = folder / LOT_FILE
     return [
-        f"lot {commitment.number} of {commitment.owner}: {commitment.purpose}, over {plural(commitment.items, 'item')}",
+        f"lot {commitment.number} of {commitment.owner}: {items_told(commitment.purpose, commitment.items)}",
         f"{LOT_FILE} has the SHA-256 {sha256_of(file.read_bytes())}, signed under the key {commitment.key.keyid}",
         *stamping_told(file, commitment, missing, stamped, "filiation lot draw"),
     ]

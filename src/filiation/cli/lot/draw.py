@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 USES = {
     "order": "train once over documents.jsonl, in that order",
     "twins": "publish what stands in published.jsonl, and nothing of withheld.jsonl, which stays secret until the lot is opened",
-    "watermark": "mark with key.json, which stays secret until the lot is opened",
+    "watermark": "mark with key.json, which stays secret until 'lot open --tokenizer PATH' opens the lot",
 }
 
 

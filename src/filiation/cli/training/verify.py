@@ -142,7 +142,7 @@ def _trainer(name: str, plan: Plan, data: list[str] | None) -> Trainer:
     except (KeyError, ValueError) as error:
         raise UsageError(
             f"the trainer {name!r} cannot follow this plan: {error}",
-            advice="give the data of every shard, or another trainer",
+            advice=f"give every shard as --data; the plan names {plan.trainer!r}, so give a trainer that was written for such plans",
         ) from error
     return made
 

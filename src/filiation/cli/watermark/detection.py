@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 
 from filiation.errors import UsageError
@@ -21,6 +21,10 @@ from filiation.measures.watermarks import (
 from filiation.statistics import watermark_tails as tails
 
 RETOKENISED = "tokens were made from text anew: where they differ from those that were generated the mark is missed, never invented"
+
+NOTHING_JUDGED = (
+    "nothing was judged: the texts are empty, or none is longer than the tokens of context that the key reads"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +93,13 @@ def detection(
         placebos=placebos,
         searched=searched,
         premises=(*PREMISES, *idealised(key)),
-        limitations=(*LIMITATIONS, *([RETOKENISED] if retokenised else [])),
+        limitations=(*_nothing_judged(windows), *LIMITATIONS, *([RETOKENISED] if retokenised else [])),
     )
+
+
+def _nothing_judged(windows: Sized) -> tuple[str, ...]:
+    """What to say first where no text was long enough to be judged: its p of 1 is no observation."""
+    return () if len(windows) else (NOTHING_JUDGED,)
 
 
 def _p(log10_p: float) -> float:

@@ -17,7 +17,10 @@ from filiation.report.wording import plural
 def generate(
     model: Annotated[Path, typer.Argument(metavar="FOLDER", help="A model folder that transformers loads.")],
     key: Annotated[Path, typer.Option(metavar="FILE", help="The secret key that 'watermark key' wrote.")],
-    prompts: Annotated[Path, typer.Option(metavar="FILE", help="Prompts, one per line.")],
+    prompts: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Prompts, one per line, given to the model as they stand, in no chat form."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.jsonl", help="Answers: ids and text.")],
     tokens: Annotated[int, typer.Option(metavar="N", help="New tokens per answer.")] = 200,
     temperature: Annotated[float, typer.Option(metavar="T", help="Of sampling.")] = 1.0,
@@ -54,7 +57,11 @@ def generate(
             text = tokenizer.decode(ids.tolist(), skip_special_tokens=False)
             answers.append(Answer(prompt=prompt, ids=tuple(ids.tolist()), text=text))
     files.write(str(output), b"".join(msgspec.json.encode(answer) + b"\n" for answer in answers))
-    typer.echo(f"{output}: {plural(len(answers), 'answer')}, {plural(sum(len(a.ids) for a in answers), 'token')}")
+    empty = sum(not answer.ids for answer in answers)
+    typer.echo(
+        f"{output}: {plural(len(answers), 'answer')}, {plural(sum(len(a.ids) for a in answers), 'token')}"
+        + (f"; {empty} ended before the first token" if empty else "")
+    )
 
 
 def _loaded(folder: Path) -> tuple[Any, Any]:

@@ -20,6 +20,7 @@ import msgspec
 
 from filiation.errors import RecordError, UsageError
 from filiation.evidence import Record
+from filiation.strict_json import json_or_none
 
 PUBLISHED_HASHING_KEY = 15_485_863
 """The default of `WatermarkingConfig`, the millionth prime."""
@@ -226,12 +227,20 @@ def read_key(data: bytes, exhibit: str) -> WatermarkKey:
     try:
         key: WatermarkKey = msgspec.json.decode(data, type=WatermarkKey)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RecordError("this is not a watermark key", exhibit=exhibit, advice=_ADVICE) from error
+        raise RecordError("this is not a watermark key", exhibit=exhibit, advice=_advice(data)) from error
     if key.to_json() != data.strip():
         raise RecordError("this key is not in the one form that key files have", exhibit=exhibit, advice=_ADVICE)
     return key
 
 
+def _advice(data: bytes) -> str:
+    """Settings of a lot look like a key file and hold no secret."""
+    told = json_or_none(data.decode(errors="replace"))
+    settings = isinstance(told, dict) and "scheme" in told and "salt" not in told
+    return _DRAWN if settings else _ADVICE
+
+
+_DRAWN = "settings hold no key: give drawn/key.json of the lot that was drawn over them"
 _ADVICE = "give the file that 'filiation watermark key' wrote"
 
 
