@@ -32,6 +32,14 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "no number": {"log_probabilities": '[["",NaN,[]]]'},
     "likelihoods nested without end": {"log_probabilities": DEEP},
     "places that are none": {"log_probabilities": '[["w1",null,[[]]],["w2",null,{}]]'},
+    "a likeliest token of four hundred digits": {
+        "log_probabilities": f'[["w1",null,[]],["w2",-1,[["w1",{LONG}],["w2",-{LONG}]]],["w3",-1,[]]]',
+        "prompt": "w1 w2 w3",
+    },
+    "a likeliest token that is half a character": {
+        "log_probabilities": '[["w1",null,[]],["w2",-1,[["\\ud800",-1]]],["w4",-1,[]]]',
+        "prompt": "w1 w2 w4",
+    },
     "an object": {"log_probabilities": '{"a":1}'},
 }
 WORLDS: dict[str, Callable[[Path], None]] = {

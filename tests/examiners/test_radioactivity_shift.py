@@ -205,6 +205,7 @@ NOT_EXAMINED: dict[str, tuple[dict[str, Any], str]] = {
     "a file that is not there": ({"suspect_base": "transcripts:nowhere.parquet#base"}, "the companion cannot be read"),
     "the suspect itself": ({"base": "s"}, "predicts what s predicts"),
     "other texts": ({"base": "elsewhere"}, "read none of these texts"),
+    "a choice of the texts": ({"base": "choosy"}, "choosy read 5 of the 9 texts"),
     "the likeliest token alone": ({"base": "short"}, "short recorded the likeliest token alone"),
     "answers": ({"base": "answers"}, "no predictions of this model"),
 }
@@ -219,6 +220,7 @@ def test_without_a_companion_that_can_be_read_nothing_is_said(
         *recorded("s", marked[:9], INNOCENT),
         *recorded("short", marked[:9], BASE, most=1),
         *recorded("elsewhere", marked[9:], BASE),
+        *recorded("choosy", marked[2:7], BASE),
         *(each | {"finish_reason": "stop", "text": "w1"} for each in recorded("answers", marked[:9], BASE)),
     ]
     outcome = examined(place, tmp_path, rows, **told)

@@ -209,12 +209,21 @@ def _likeliest(after: Sequence[Sequence[tuple[str, float]]], tokenizer: Any) -> 
     for at, each in enumerate(after):
         known: set[int] = set()
         for column, (piece, value) in enumerate(each):
-            token = tokenizer.token_to_id(piece)
+            token = _token(piece, tokenizer)
             if token is None or token in known:
                 continue
             known.add(token)
             tokens[at, column], values[at, column] = token, value
     return Likeliest(tokens, values)
+
+
+def _token(piece: str, tokenizer: Any) -> int | None:
+    """None for what the tokenizer does not know; half a pair of surrogates is no text, and it knows none."""
+    try:
+        token: int | None = tokenizer.token_to_id(piece)
+    except UnicodeEncodeError:
+        return None
+    return token
 
 
 def _places(recorded: str) -> list[tuple[str, list[tuple[str, float]]]]:
@@ -231,7 +240,10 @@ def _places(recorded: str) -> list[tuple[str, list[tuple[str, float]]]]:
 def _log_probability(entry: Sequence[Any]) -> float:
     """That of an entry; of one that is none, what the least likely token has."""
     value = entry[1] if len(entry) > 1 else None
-    return min(0.0, float(value)) if isinstance(value, int | float) and math.isfinite(value) else -math.inf
+    try:
+        return min(0.0, float(value)) if isinstance(value, int | float) and math.isfinite(value) else -math.inf
+    except OverflowError:  # a whole number beyond all floating-point numbers
+        return -math.inf
 
 
 # -------------------------------------------------------------------------------------------------------------- relate

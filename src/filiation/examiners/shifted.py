@@ -11,7 +11,9 @@ suspect; one that somebody made to lean away from the key would accuse everybody
     2. Its own predictions are held against the key, on both sides.
     3. Every control is held against the same companion: a companion that leans away makes them lean to the key.
 
-Neither 2 nor 3 sees a companion that leans by less than what they find, and 3 needs controls that somebody else chose: 1 remains.
+    4. It has to have read every text that the suspect read: those of a choice made by what the key says lean to the key.
+
+None of these sees a companion that leans by less than what they find, and 3 needs controls that somebody else chose: 1 remains.
 """
 
 from __future__ import annotations
@@ -114,19 +116,16 @@ def shifted(
     missing = _missing(suspect, beside, opened.key)
     if missing or isinstance(beside, Absent):
         return {"reason": missing}
-    common = [name for name in suspect.texts if _same_text(name, suspect, beside.read)]
-    if not common:
-        return {"reason": f"{beside.name} read none of these texts with the same tokens as the suspect"}
-    texts = [suspect.texts[name] for name in common]
+    texts = list(suspect.texts.values())
 
     def weighed(weights: Sequence[PlaceWeights]) -> Weighed:
         return weighed_windows(texts, weights, opened.key, read_was_marked=was_marked)
 
-    found = weighed([shift(suspect.likeliest[name], beside.read.likeliest[name]) for name in common])
+    found = weighed([shift(suspect.likeliest[name], beside.read.likeliest[name]) for name in suspect.texts])
     score = score_under(found, opened.key)
     if not score.variance:
         return {"reason": f"the suspect predicts what {beside.name} predicts: there is no shift that could be judged"}
-    own = weighed([alone(beside.read.likeliest[name]) for name in common])
+    own = weighed([alone(beside.read.likeliest[name]) for name in suspect.texts])
     return {
         "companion": {"name": beside.name, "digest": beside.digest},
         "texts": len(texts),
@@ -145,7 +144,18 @@ def _missing(suspect: Read, beside: Beside | Absent, key: WatermarkKey) -> str:
     for who, read in (("the suspect", suspect), (beside.name, beside.read)):
         if read.likeliest_alone:
             return LIKELIEST_ALONE.format(who=who)
-    return ""
+    common = sum(_same_text(name, suspect, beside.read) for name in suspect.texts)
+    return "" if common == len(suspect.texts) else _by_choice(beside.name, common, len(suspect.texts))
+
+
+def _by_choice(companion: str, read: int, texts: int) -> str:
+    """Of texts that lean to the key by chance, those of one half, added up, give any p to whoever leaves out the others."""
+    if not read:
+        return f"{companion} read none of these texts with the same tokens as the suspect"
+    return (
+        f"{companion} read {read} of the {texts} texts with the same tokens as the suspect, and which they are can have been chosen by "
+        "what the key says: let it read them all, or leave out the others for the suspect as well, before anything is compared"
+    )
 
 
 def _same_text(name: tuple[str, int], suspect: Read, other: Read) -> bool:
