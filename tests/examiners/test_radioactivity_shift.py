@@ -122,6 +122,7 @@ def test_a_student_of_a_little_marked_text_is_found_by_its_shift(
     assert finding.multiplicity.searched == 4
     assert any("The companion base" in premise for premise in finding.assumptions)
     assert any("No control was held" in limit for limit in finding.limitations)
+    assert any("who made the companion" in limit for limit in finding.limitations)
     assert {each.name for each in finding.companions} == {"placebo keys", "the companion base by itself"}
 
 

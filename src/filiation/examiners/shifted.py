@@ -81,6 +81,10 @@ LIKELIEST_ALONE = (
     "{who} recorded the likeliest token alone: record more with 'filiation score --predictions --likeliest 50'"
 )
 NO_LAW = "under this scheme a shift of whole predictions has no law here: the likeliest tokens are judged alone"
+WHO_CHOSE_IT = (
+    "A companion near the suspect accuses it by a lean that no check here can see, nor any control: the figure is worth what is known of "
+    "who made the companion, who recorded it and when."
+)
 FEWEST_PLACEBO_KEYS = 5
 """Weights are many more than windows, and so is what a placebo key costs."""
 
@@ -242,7 +246,7 @@ def judge_shift(
             _of_placebos(found["placebo"]),
             _of_companion(found, own),
         ),
-        "limitations": (*limitations, *_without_controls(beside)),
+        "limitations": (*limitations, WHO_CHOSE_IT, *_without_controls(beside)),
     }
     paid = _p(score.log10_p(log10_keys) + searched.log10_cost)
     broken = [
