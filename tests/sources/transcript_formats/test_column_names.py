@@ -83,3 +83,11 @@ def test_a_column_that_is_not_there_has_its_likeliest_told(tmp_path: Path) -> No
     with pytest.raises(UsageError, match="no column 'prompt'") as raised:
         import_transcripts([tmp_path / "t.json"], tmp_path / "answers.parquet", reading=reading)
     assert raised.value.advice.endswith("; perhaps --prompt-column question")
+
+
+@pytest.mark.parametrize(("separator", "told"), {";": True, "\t": True, "|": False}.items())
+def test_a_csv_of_other_separators_is_told_how_to_be_saved(separator: str, told: bool, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(separator.join(("llm", "says")) + "\n" + separator.join("xA") + "\n")
+    with pytest.raises(UsageError) as raised:
+        import_transcripts([tmp_path / "t.csv"], tmp_path / "answers.parquet", reading=Reading(model="m"))
+    assert ("separated by commas" in raised.value.advice) is told

@@ -153,7 +153,7 @@ def _layout(frame: pl.LazyFrame, path: Path, reading: Reading, digest: str) -> p
 def _check_columns(
     columns: Mapping[str, tuple[str, ...]], schema: Mapping[str, Any], path: Path, reading: Reading
 ) -> None:
-    there = ", ".join(list(schema)[:_TOLD])
+    there = f"it has {', '.join(list(schema)[:_TOLD])}{_separated(schema, path)}"
     for name, wanted in columns.items():
         for column in wanted:
             if column not in schema:
@@ -161,7 +161,7 @@ def _check_columns(
                 raise UsageError(
                     f"there is no column {column!r} for --{name}-column",
                     exhibit=str(path),
-                    advice=f"it has {there}" + (f"; perhaps --{name}-column {shlex.quote(perhaps)}" if perhaps else ""),
+                    advice=there + (f"; perhaps --{name}-column {shlex.quote(perhaps)}" if perhaps else ""),
                 )
             if isinstance(schema[column], pl.List | pl.Struct | pl.Array):
                 raise UsageError(
@@ -178,12 +178,19 @@ def _check_columns(
     }
     if missing:
         taken = {column for named in columns.values() for column in named}
-        options = options_for(missing, schema, taken)
+        options = "" if _separated(schema, path) else options_for(missing, schema, taken)
         raise UsageError(
             f"say which columns to take: {'; '.join(missing.values())}",
             exhibit=str(path),
-            advice=f"it has {there}" + (f"; by their names, add {options}" if options else ""),
+            advice=there + (f"; by their names, add {options}" if options else ""),
         )
+
+
+def _separated(schema: Mapping[str, Any], path: Path) -> str:
+    """What to say of a CSV whose one column is a whole line: spreadsheets of many countries separate by ';'."""
+    line = next(iter(schema), "")
+    wrong = path.suffix == ".csv" and len(schema) == 1 and (";" in line or "\t" in line)
+    return ": a .csv is separated by commas, so save it with commas, or with tabs as .tsv" if wrong else ""
 
 
 def _as_text(column: str, kind: Any) -> pl.Expr:
