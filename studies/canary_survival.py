@@ -1,7 +1,7 @@
 """How well planted canaries survive: what is done to weights, and distillation into a student that never saw a planted line.
 
-    python -m studies.canary_survival                 # full: 256 canaries, three lineages, about forty minutes of one core
-    python -m studies.canary_survival --lineage 3     # the third of them alone; the others stay as they were published
+    python -m studies.canary_survival                 # full: 256 canaries, four lineages, about fifty minutes of one core
+    python -m studies.canary_survival --lineage 4     # the fourth of them alone; the others stay as they were published
     python -m studies.canary_survival --published     # runs nothing: tables and picture anew from the results
     python -m studies.canary_survival --size small    # 32 canaries, under three minutes; prints, writes nothing
 
@@ -159,7 +159,8 @@ THIRD = replace(
     treatments=(*SECOND.treatments, "tune-tests-heavy", "tune-stories-heavy", "lora-stories", "merged-stranger"),
     seed=1031,
 )
-FURTHER = {"full": (SECOND, THIRD)}
+FOURTH = replace(THIRD, doses=(16, 64), exposures=(0, 4, 8, 16), shares=(), seed=2031)
+FURTHER = {"full": (SECOND, THIRD, FOURTH)}
 """Lineages after the first, with the points that matter; a lineage uses its seed and the two hundred numbers after it."""
 
 
