@@ -66,7 +66,8 @@ def account(holding: Holding) -> Account:
         raise UsageError(
             "nothing is committed to here",
             exhibit=str(holding.folder),
-            advice="give the folder of canaries after 'filiation canary commit', or the bundle of an opened batch",
+            advice="give the folder of canaries after 'filiation canary commit', or the bundle of an opened batch; of lots ask "
+            "'filiation lot ledger'",
         )
     data, ledger = read_file(holding.at(opening.COMMITMENT_FILE)), holding.ledger()
     commitment = read_commitment(data)

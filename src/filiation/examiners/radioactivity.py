@@ -179,8 +179,8 @@ def readings_of(source: Source, tokenizer: Any) -> Readings | Absent:
             reason="no predictions of this model while it reads were recorded: see 'filiation score --predictions'"
         )
     return Absent(
-        reason=f"the suspect read all {other} texts with other tokens than the reference's tokenizer makes of them: what it "
-        "predicts cannot be held against the key; its answers can, by the examiner 'watermark'"
+        reason=f"all {other} texts were read with other tokens than the reference's tokenizer makes of them: such predictions cannot be "
+        "held against the key; a suspect's answers can, by the examiner 'watermark'"
     )
 
 
@@ -291,7 +291,7 @@ def companion_at(location: str, tokenizer: Any) -> Beside | Absent:
         readings = readings_of(source, tokenizer)
         digest = source.identity().content_id or "not hashed"
     except FiliationError as error:
-        return Absent(reason=f"the companion cannot be read: {error.message}")
+        return Absent(reason=f"the companion cannot be read, give it as transcripts:FILE#MODEL: {error.message}")
     if isinstance(readings, Absent):
         return Absent(reason=f"the companion {source.name}: {readings.reason}")
     return Beside(source.name, digest, readings.read)
