@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,6 +11,10 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores; more threads only get in each other's way
 
 from studies.zoo import Zoo, build
+
+# A shell that starts something in the background lets it ignore Ctrl-C, and whatever that starts as well. Here interruptions are tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says how busy the machine is, and nothing about what is tested. Examples are the same in every run;
 # `make validate` draws new ones (--hypothesis-profile=explore).
