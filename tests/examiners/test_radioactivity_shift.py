@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from filiation.evidence import Absent, Finding, Inconclusive, NotExamined, Outcome, Relation, Relations
-from filiation.examiners import radioactivity
+from filiation.examiners import radioactivity, shifted
 from filiation.examiners.examiner import Subject
 from filiation.lots import stream
 from filiation.measures.watermarks import SynthIDKey, WatermarkKey, key_from, uniforms
@@ -134,6 +134,13 @@ INNOCENTS: dict[str, Chances] = {
 }
 
 
+@pytest.fixture
+def few_placebo_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Placebo keys take most of the time, and tests of the law do not look at them."""
+    monkeypatch.setattr(shifted, "AFFORDABLE", 0)
+
+
+@pytest.mark.usefixtures("few_placebo_keys")
 @pytest.mark.parametrize("kind", INNOCENTS)
 @pytest.mark.parametrize("unmarked", [True, False])
 def test_innocents_are_not_accused(
@@ -150,6 +157,7 @@ def test_innocents_are_not_accused(
     assert outcome.log10_p > -3.0
 
 
+@pytest.mark.usefixtures("few_placebo_keys")
 def test_a_reader_that_learns_from_the_marked_text_before_it_is_not_accused(
     place: Path, marked: list[list[int]], tmp_path: Path
 ) -> None:
@@ -165,6 +173,7 @@ def test_a_reader_that_learns_from_the_marked_text_before_it_is_not_accused(
     assert outcome.log10_p > -3.0
 
 
+@pytest.mark.usefixtures("few_placebo_keys")
 @pytest.mark.parametrize("strength", [-0.5, 0.5])
 def test_a_companion_that_leans_breaks_the_premise_where_a_control_or_it_itself_shows_it(
     strength: float, place: Path, tmp_path: Path
@@ -184,6 +193,7 @@ def test_a_companion_that_leans_breaks_the_premise_where_a_control_or_it_itself_
     assert "control 1 is shifted from base towards the key as well: base leans away from it" in outcome.reason
 
 
+@pytest.mark.usefixtures("few_placebo_keys")
 def test_a_companion_that_leans_much_is_seen_by_itself(place: Path, tmp_path: Path) -> None:
     texts = texts_of(LANGUAGE.plain, 120, 40, 12)
     for strength, side in ((-6.0, "away from the key"), (6.0, "towards the key")):
